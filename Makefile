@@ -1,0 +1,50 @@
+# The front door. Every target sets up what it needs first; all of them are quick when nothing is to do.
+#   make demo    synthesize recordings, score them with the committed model, show the result
+#   make test    build everything and run all tests
+#   make build   the command at build/release/whimbrel
+#   make bench   the tables of docs/performance.md, each against its peer, on this machine
+#   make lint    formatting, clang-tidy, ruff, the include rule
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+PRESET := release
+BUILD := build/$(PRESET)
+PYTHON := .venv/bin/python
+
+.PHONY: demo test build bench lint format asan tsan setup setup-dev
+
+setup:
+	@scripts/setup
+setup-dev:
+	@scripts/setup --dev
+
+# The demo needs neither torch nor the tests.
+build: setup
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET) --parallel $(JOBS) --target whimbrel
+
+demo: build
+	@$(PYTHON) examples/dawn_chorus/demo.py --whimbrel $(BUILD)/whimbrel
+
+build-all: setup-dev
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET) --parallel $(JOBS)
+
+test: build-all
+	ctest --preset $(PRESET) --parallel $(JOBS) --output-on-failure
+	WHIMBREL_BUILD=$(BUILD) $(PYTHON) -m pytest -q -ra tests/python
+
+bench: build-all
+	$(PYTHON) bench/run.py --build $(BUILD)
+
+asan tsan: setup-dev
+	@cmake --preset $@ >/dev/null
+	@cmake --build --preset $@ --parallel $(JOBS)
+	ctest --preset $@ --parallel $(JOBS) --output-on-failure
+
+format: setup-dev
+	.venv/bin/clang-format -i $$(git ls-files '*.cc' '*.h')
+	.venv/bin/ruff format -q .
+	.venv/bin/ruff check -q --fix .
+
+lint: build-all
+	.ci/lint

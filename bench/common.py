@@ -1,0 +1,123 @@
+"""What the benches share: the machine, the models and recordings they use, and timing of whole processes in turn."""
+
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PYTHON = ROOT / ".venv/bin/python"
+SHARED = pathlib.Path(os.environ.get("WHIMBREL_SHARED", ROOT.parent / "shared"))
+WORK = ROOT / "build/bench"
+
+
+def whimbrel(build):
+    return str(pathlib.Path(build).resolve() / "whimbrel")
+
+
+def machine():
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
+    isa = [f for f in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8") if f" {f}" in flags]
+    cores = len(os.sched_getaffinity(0))
+    load = os.getloadavg()[0]
+    return f"{cpu}, {cores} cores, {' '.join(isa)}, {platform.platform()}, load {load:.1f}, {time.strftime('%Y-%m-%d')}"
+
+
+def print_machine():
+    print(f"machine: {machine()}", flush=True)
+
+
+def front_end(hop_samples=512, f_min_hz=20):
+    """The front end of tools/article_pipeline.py: 5 s at 32 kHz -> [3, 128, 313]."""
+    return f"""[input]
+kind = "mel"
+sample_rate_hz = 32000
+window_s = 5.0
+hop_s = 5.0
+channels = 3
+[input.mel]
+n_fft = 2048
+win_length = 2048
+hop_samples = {hop_samples}
+n_mels = 128
+f_min_hz = {f_min_hz}
+f_max_hz = 16000
+scale = "slaney"
+norm = "slaney"
+power = 2.0
+center = true
+pad = "reflect"
+level = "db"
+ref = "one"
+amin = 1e-10
+top_db = 80.0
+normalize = "minmax"
+"""
+
+
+def exported(build, backbone, classes=264):
+    """Manifest of a timm network with random weights, exported once."""
+    folder = WORK / "models" / backbone
+    manifest = folder / f"{backbone}.toml"
+    if not manifest.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "fe.toml").write_text(front_end())
+        (folder / "classes.txt").write_text("".join(f"class_{i:03}\n" for i in range(classes)))
+        command = [whimbrel(build), "export", f"timm:{backbone}", "--num-classes", str(classes)]
+        command += ["--front-end", str(folder / "fe.toml"), "--labels", str(folder / "classes.txt"), "-o", str(folder)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return manifest
+
+
+def recordings(count, seconds, fmt="ogg"):
+    """Synthesized dawn-chorus recordings, made once."""
+    folder = WORK / f"recordings-{count}x{seconds}s-{fmt}"
+    if not folder.exists():
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        command = [PYTHON, ROOT / "examples/dawn_chorus/synthesize.py", "--recordings", str(count), "--seconds", str(seconds)]
+        subprocess.run([*command, "--seed", "4242", "--formats", fmt, "-o", partial], check=True, stdout=subprocess.DEVNULL)
+        partial.rename(folder)
+    return sorted(str(p) for p in folder.glob(f"*.{fmt}"))
+
+
+def run(command, env=None):
+    """Runs one whole process. Returns wall seconds, CPU seconds, peak RSS in MB and its standard output."""
+    begin = time.perf_counter()
+    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - begin
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, 1):
+        sys.exit(f"{' '.join(map(str, command))}: exit code {process.returncode}")
+    return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024, "output": output}
+
+
+def in_turn(commands, rounds):
+    """{name: [run, ...]}: every command once a round, so that a drift of the machine meets all alike. One round warms up."""
+    results = {name: [] for name in commands}
+    for i in range(rounds + 1):
+        for name, command in commands.items():
+            result = run(command)
+            if i > 0:
+                results[name].append(result)
+    return results
+
+
+def spread(values):
+    return f"{statistics.median(values):.2f} ({min(values):.2f}..{max(values):.2f})"
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def run_json(folder):
+    return json.loads((pathlib.Path(folder) / "run.json").read_text())

@@ -1,0 +1,16 @@
+# whimbrel_module(NAME USES <modules> LIBRARIES <targets>): the static library whimbrel_NAME from src/NAME/*.cc.
+# Its public header is include/whimbrel/NAME.h; private headers stay in src/NAME. Third-party libraries are private.
+function(whimbrel_module name)
+  cmake_parse_arguments(ARG "" "" "USES;LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "_module\\.cc$")  # built as shared modules, see Engines.cmake
+  if(NOT sources)
+    file(TOUCH ${PROJECT_BINARY_DIR}/empty.cc)
+    set(sources ${PROJECT_BINARY_DIR}/empty.cc)
+  endif()
+  add_library(whimbrel_${name} STATIC ${sources})
+  set_target_properties(whimbrel_${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_include_directories(whimbrel_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  list(TRANSFORM ARG_USES PREPEND whimbrel_)
+  target_link_libraries(whimbrel_${name} PUBLIC ${ARG_USES} PRIVATE ${ARG_LIBRARIES})
+endfunction()

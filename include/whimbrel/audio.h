@@ -1,0 +1,112 @@
+// Audio: any recording to mono windows at the model's rate, streaming.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace whimbrel {
+
+/// Decodes one recording to mono float32 (the mean of its channels) at its own rate, block by block.
+/// FFmpeg reads Ogg and MPEG audio, libsndfile the rest, and FFmpeg what libsndfile cannot. What is lost inside a compressed
+/// recording is read as silence (and logged), so that times stay right. Not thread-safe; one instance is one pass.
+class RecordingReader {
+ public:
+  /// @throws Error{bad_recording} with what was found and what was expected; Error{not_found} if there is no such file
+  static std::unique_ptr<RecordingReader> open(const std::filesystem::path& path);
+  virtual ~RecordingReader() = default;
+
+  int sample_rate_hz() const { return sample_rate_hz_; }
+  int channels() const { return channels_; }
+  /// "WAV/PCM_16", "FLAC/PCM_24", "FFmpeg/aac"
+  const std::string& codec() const { return codec_; }
+  /// Frames that the header claims; absent where the format does not say.
+  std::optional<std::int64_t> declared_frames() const { return declared_frames_; }
+
+  /// Fills `mono` from the front. Returns the frames written; fewer than asked only at the end; 0 at and after the end.
+  /// NaN, infinite and absurd samples (2^40 and more, which would overflow in a spectrum) are read as 0 and counted.
+  /// @throws Error{bad_recording} where decoding stops early; what was returned before stays valid
+  virtual std::size_t read(std::span<float> mono) = 0;
+
+  std::int64_t non_finite_samples() const { return non_finite_samples_; }
+
+ protected:
+  int sample_rate_hz_ = 0;
+  int channels_ = 0;
+  std::string codec_;
+  std::optional<std::int64_t> declared_frames_;
+  std::int64_t non_finite_samples_ = 0;
+};
+
+/// Streaming conversion of one mono signal to another rate (libsoxr, HQ: linear phase, 20 bit). Equal rates pass through
+/// untouched. The output does not depend on how the input is cut into blocks. Not thread-safe.
+class Resampler {
+ public:
+  Resampler(int from_hz, int to_hz);
+  ~Resampler();
+  Resampler(Resampler&&) noexcept;
+  Resampler& operator=(Resampler&&) noexcept;
+
+  /// Appends what is ready to `out`.
+  void push(std::span<const float> in, std::vector<float>& out);
+  /// Appends the tail; no push() after it.
+  void finish(std::vector<float>& out);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Where windows lie: window i covers samples [i * hop_samples, i * hop_samples + window_samples) at sample_rate_hz.
+struct WindowGrid {
+  int sample_rate_hz = 32000;
+  std::int64_t window_samples = 160000;
+  std::int64_t hop_samples = 160000;
+  /// Windows are full, but for one: the first that reaches beyond the end is padded with zeros and kept if the signal in it
+  /// that no window before it covers is at least min_signal * window_samples (and one sample). What is dropped is therefore
+  /// always shorter than that, and never more than a hop. A recording shorter than one window gives one window.
+  double min_signal = 0.5;
+
+  bool operator==(const WindowGrid&) const = default;
+};
+
+/// One recording as a stream of windows on one or more grids of the same seconds (one per distinct sample rate): decoded once,
+/// resampled once per rate. Memory: one window per grid plus a block, whatever the recording's length. Not thread-safe.
+class WindowStream {
+ public:
+  /// @param grids  window and hop of all grids are the same number of seconds; the first grid decides the number of windows
+  /// @throws as RecordingReader::open; Error{bad_recording} when not one sample decodes; Error{invalid_argument} for grids that
+  /// are empty, out of range, or not of the same seconds
+  WindowStream(const std::filesystem::path& path, std::vector<WindowGrid> grids);
+  ~WindowStream();
+  WindowStream(WindowStream&&) noexcept;
+
+  /// Moves to the next window. False at the end of the recording.
+  /// A recording that stops decoding part-way still gives the windows that were decoded, by the rule of WindowGrid; then
+  /// error() says what happened. The first call is always true.
+  bool next();
+
+  /// Index of the current window, from 0.
+  std::int64_t index() const;
+  /// [grids[g].window_samples]; valid until the next call of next().
+  std::span<const float> window(std::size_t g) const;
+
+  const RecordingReader& reader() const;
+  /// Seconds of the recording decoded so far.
+  double decoded_s() const;
+  /// Why decoding stopped before the end that the header claims, or "".
+  const std::string& error() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// File name endings, lower case with the dot, that a folder is searched for.
+const std::vector<std::string>& recording_extensions();
+
+}  // namespace whimbrel

@@ -1,0 +1,94 @@
+// Files: atomic writing, CSV, NumPy arrays, spools. JSON and TOML are used through their libraries where they are needed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "whimbrel/core.h"
+
+namespace whimbrel {
+
+/// A file that appears under its name only when it is complete: writes go to "<name>.tmp" beside it, commit() flushes, syncs
+/// and renames. Without commit() the destructor removes the temporary file. Not thread-safe.
+class AtomicFile {
+ public:
+  /// Creates missing folders. @throws Error{io} naming the path and the system's reason
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(AtomicFile&&) noexcept;
+  AtomicFile& operator=(AtomicFile&&) noexcept;
+
+  /// Buffered. @throws Error{io}
+  void write(std::string_view bytes);
+  void write(std::span<const float> values);
+  /// Bytes written so far.
+  std::int64_t size() const;
+  /// @throws Error{io}; afterwards nothing more may be written
+  void commit();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The whole of a file. @throws Error{not_found}, Error{io}, Error{invalid_argument} when it is larger than max_bytes
+std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes = std::int64_t{1} << 30);
+
+/// XXH3-128 of a file's bytes, 32 hexadecimal digits: tells one model file from another (not a protection against forgery).
+/// @throws Error{not_found}, Error{io}
+std::string file_hash(const std::filesystem::path& path);
+
+/// A cell as RFC 4180 writes it: quoted when it holds a comma, a quote, or a line break.
+std::string csv_cell(std::string_view text);
+
+struct CsvTable {
+  std::vector<std::string> header;
+  std::vector<std::vector<std::string>> rows;  // each as long as the header
+
+  /// Index of the first column of this name. @throws Error{invalid_argument} naming the columns there are
+  std::size_t column(std::string_view name) const;
+};
+
+/// RFC 4180 with LF or CRLF, quoted cells, an optional UTF-8 byte order mark; blank lines are skipped.
+/// @param separator  ',' or '\t'
+/// @throws Error{invalid_argument} "file:line: 3 cells, expected 25"
+CsvTable parse_csv(std::string_view text, std::string_view name, char separator = ',');
+CsvTable read_csv(const std::filesystem::path& path, char separator = ',');
+
+/// A NumPy array of float32, C order (format version 1.0, NEP 1).
+struct NpyArray {
+  Shape shape;
+  std::vector<float> values;
+};
+
+/// The header for float32 values of this shape; what follows it is the values, little-endian.
+std::string npy_header(const Shape& shape);
+/// @throws Error{not_found}, Error{invalid_argument} for another type, order or a size that does not match the header
+NpyArray read_npy(const std::filesystem::path& path);
+
+/// Rows of scores kept on disk until they are needed: an unnamed temporary file in `folder`, append-only, read by position.
+/// Memory is constant. Thread-safe.
+class Spool {
+ public:
+  /// @throws Error{io} where the folder is missing or cannot be written
+  explicit Spool(const std::filesystem::path& folder);
+  ~Spool();
+  Spool(const Spool&) = delete;
+  Spool& operator=(const Spool&) = delete;
+  /// Returns the position (in floats) at which `values` now stand. @throws Error{io}
+  std::int64_t append(std::span<const float> values);
+  /// @throws Error{io}, Error{internal} beyond what was appended
+  void read(std::int64_t position, std::span<float> values) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace whimbrel

@@ -1,0 +1,75 @@
+// Models: the manifest beside a model file says what the network is fed and what its numbers mean.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "whimbrel/audio.h"
+#include "whimbrel/core.h"
+#include "whimbrel/features.h"
+
+namespace whimbrel {
+
+enum class InputKind { mel, waveform };
+enum class Activation { sigmoid, softmax, none };
+enum class FrameAxis { class_first, class_last };
+
+/// A class. "Poecile atricapillus_Black-capped Chickadee" has both names; any other line is both.
+struct Label {
+  std::string text;  // the line as it stands in the file: the column name of a submission
+  std::string scientific;
+  std::string common;
+
+  bool operator==(const Label&) const = default;
+};
+
+/// What a manifest records of PyTorch's own answer, to check an engine against at every start.
+struct Probe {
+  std::vector<float> output;  // [classes] clip-wise output for probe_input() as one row
+  double tolerance = 1e-3;
+};
+
+/// A manifest, read and checked. docs/manifest.md describes every key.
+struct Manifest {
+  std::filesystem::path path;        // of the manifest
+  std::filesystem::path model_path;  // of the model file, inside the manifest's folder
+
+  std::string name;
+  double weight = 1.0;
+  std::vector<Label> labels;
+
+  InputKind kind = InputKind::mel;
+  int sample_rate_hz = 32000;
+  double window_s = 5.0;
+  double hop_s = 5.0;
+  int channels = 1;         // planes of a mel input
+  double min_signal = 0.5;  // see WindowGrid
+  MelConfig mel;
+
+  std::string clip_output;       // name; empty: the model's first output
+  std::string frame_output;      // empty: none
+  FrameAxis frame_axis = FrameAxis::class_first;
+  std::string embedding_output;  // empty: none
+  Activation activation = Activation::sigmoid;
+  double logit_clip = 0;  // logits are limited to ± this before the activation; 0: not
+
+  std::optional<Probe> probe;
+
+  WindowGrid grid() const;
+  /// Shape of one input row: [channels, n_mels, frames] or [window_samples].
+  Shape row_shape() const;
+};
+
+/// @param reference  a manifest (.toml), or a model file with its manifest beside it
+/// @throws Error{not_found}, Error{bad_manifest}: missing keys, unknown keys (with the closest known one), values out of range, a
+/// model or labels file outside the manifest's folder (symbolic links resolved), no labels, a label twice
+Manifest load_manifest(const std::filesystem::path& reference);
+
+/// Applies clip limit and activation in place to one row of logits. Softmax runs over the row.
+void activate(const Manifest& manifest, std::span<float> row);
+
+}  // namespace whimbrel

@@ -1,0 +1,115 @@
+// Pipeline: recordings and models in, scores and detections out. Decode, front end and inference overlap on every core.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "whimbrel/core.h"
+#include "whimbrel/models.h"
+#include "whimbrel/score.h"
+
+namespace whimbrel {
+
+/// Where a run stands; given to PredictOptions::on_progress from one worker at a time, at most about ten times a second.
+struct Progress {
+  std::size_t recordings_done = 0;
+  std::size_t recordings_total = 0;
+  std::int64_t windows_done = 0;
+  double windows_per_s = 0;
+  double eta_s = 0;  // from the recordings done so far; 0 while none is
+};
+
+struct PredictOptions {
+  std::vector<std::string> inputs;            // recordings, folders (searched recursively), "@list.txt" (one path a line)
+  std::vector<std::filesystem::path> models;  // manifests or model files; more than one is an ensemble
+  std::filesystem::path out_dir;
+  std::string engine = "auto";  // or an engine's name
+  int threads = 0;              // workers; 0: one per core allowed
+  int batch = 0;                // windows an inference; 0: chosen with the engine
+  double window_hop_s = 0;      // 0: the manifest's
+  std::vector<std::string> formats = {"csv"};
+  double threshold = 0.1;  // detections are scores at or above it
+  int top_k = 0;           // most detections a window; 0: all
+  std::filesystem::path sample_submission;
+  int shard_index = 1;  // of shard_count, from 1: every shard_count-th recording
+  int shard_count = 1;
+  std::function<void(const Progress&)> on_progress;
+  const std::atomic<bool>* cancel = nullptr;  // set it to true for a clean early end
+};
+
+enum class RecordingState {
+  done,
+  partial,    // decoding stopped before the end: what was decoded is scored and written
+  failed,     // nothing of it is in the output
+  cancelled,  // not reached, or not finished, when the run was asked to stop
+};
+std::string_view to_string(RecordingState state);
+
+/// One row of the run's ledger.
+struct RecordingResult {
+  std::filesystem::path path;
+  RecordingState state = RecordingState::cancelled;
+  std::string error;  // empty when done
+  std::int64_t windows = 0;
+  double decoded_s = 0;
+  int sample_rate_hz = 0;
+  int channels = 0;
+  std::string codec;
+  std::int64_t non_finite_samples = 0;
+};
+
+/// Seconds that the workers spent in each stage, summed over workers; start_s is wall clock before the first recording was opened.
+struct StageTimes {
+  double start_s = 0;
+  double decode_s = 0;  // with downmix, resampling and windowing
+  double front_end_s = 0;
+  double infer_s = 0;
+  double write_s = 0;
+  double wait_s = 0;
+};
+
+struct MemberResult {
+  std::string name;
+  std::filesystem::path model_path;
+  std::string model_hash;  // XXH3-128 of the model file
+  std::string engine;
+  std::string engine_version;
+  int batch = 0;
+  double weight = 1;
+  double probe_difference = 0;
+  bool rows_independent = true;
+};
+
+struct PredictResult {
+  std::vector<RecordingResult> recordings;  // in input order
+  std::vector<MemberResult> members;
+  std::vector<std::filesystem::path> files;  // written, with run.json
+  std::int64_t windows = 0;
+  std::int64_t rows_filled = 0;
+  int workers = 0;
+  double wall_s = 0;
+  double cpu_s = 0;
+  std::int64_t peak_rss_bytes = 0;
+  StageTimes stages;
+  bool cancelled = false;
+
+  std::size_t count(RecordingState state) const;
+};
+
+/// Scores every recording with every model and writes `formats` and run.json into out_dir.
+///
+/// Output is in input order and the same to the bit for any number of workers. Memory depends on the workers, the batch and the
+/// models, not on the recordings. A bad recording is a row of the result, never an exception.
+/// @throws Error before anything is written when options, models or inputs cannot be used; Error{engine} or Error{io} when the run
+/// itself cannot go on
+PredictResult predict(const PredictOptions& options);
+
+/// Joins a submission (row_id + one column a class) with a one-hot truth of the same layout, by row_id and class name.
+/// @throws Error{invalid_argument} naming the first class or row that only one side has, or the cell that is no number
+ScoredTable join_predictions(const std::filesystem::path& predictions, const std::filesystem::path& truth);
+
+}  // namespace whimbrel

@@ -1,0 +1,96 @@
+"""`whimbrel export`: the command."""
+
+import argparse
+import json
+import pathlib
+import sys
+
+from . import __doc__ as description
+from .errors import ExportError
+from .manifest import read_front_end, read_labels, row_shape
+
+EXAMPLES = """examples:
+  whimbrel export timm:tf_efficientnet_b0 --num-classes 264 --checkpoint w.pth --front-end fe.toml --labels labels.txt -o models
+  whimbrel export models.py:build:tf_efficientnet_b0.sed --front-end fe.toml --labels labels.txt -o models
+
+--front-end is a TOML file with [input] and [input.mel], as in a manifest: docs/manifest.md. Weights are never downloaded.
+exit codes: 0 done; 2 usage, or input that does not fit; 3 no file could be written that answers as PyTorch does"""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ExportError("invalid_argument", f"{message}; see whimbrel export --help")
+
+
+def make_parser():
+    parser = Parser(
+        prog="whimbrel export",
+        description=description.split("\n", 1)[0],
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "model", help="timm:NAME, or FILE.py:FUNCTION[:ARGUMENT...] that returns a module or (module, [output names])"
+    )
+    parser.add_argument("--front-end", required=True, metavar="FILE", help="what the network is fed: TOML with [input]")
+    parser.add_argument("--labels", required=True, metavar="FILE", help="one class a line")
+    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder to write into")
+    parser.add_argument("--checkpoint", metavar="FILE", help=".pth or .safetensors; without it timm's networks have random weights")
+    parser.add_argument("--num-classes", type=int, metavar="N", help="of a timm network; default: as many as labels")
+    parser.add_argument("--in-chans", type=int, metavar="N", help="of a timm network; default: the front end's channels")
+    parser.add_argument("--name", help="of the model and its files; default: that of the network")
+    parser.add_argument("--activation", default="sigmoid", choices=("sigmoid", "softmax", "none"), help="default: sigmoid")
+    parser.add_argument("--tolerance", type=float, default=1e-3, metavar="X", help="largest difference to PyTorch; default: 1e-3")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, also on failure")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
+    return parser
+
+
+def run(arguments):
+    labels = read_labels(arguments.labels)
+    front_end = read_front_end(arguments.front_end)
+    row = row_shape(front_end)
+    if arguments.num_classes is not None and arguments.num_classes != len(labels):
+        found = f"{arguments.labels} has {len(labels)} labels, --num-classes is {arguments.num_classes}"
+        raise ExportError("invalid_argument", f"{found}; expected as many of one as of the other")
+    channels = row[0] if len(row) == 3 else 1
+    if arguments.in_chans is not None and arguments.in_chans != channels:
+        found = f"--in-chans is {arguments.in_chans}, {arguments.front_end} has channels = {channels}"
+        raise ExportError("invalid_argument", f"{found}; expected the same")
+    try:
+        import torch
+
+        from . import export
+        from .networks import load_network
+    except ImportError as error:
+        raise ExportError("unsupported", f"{error}; export needs: pip install torch timm onnx onnxscript onnxruntime") from error
+    torch.manual_seed(0)  # a network without a checkpoint is the same at every call
+    module, output_names, name = load_network(arguments.model, len(labels), channels, arguments.checkpoint)
+    manifest = {
+        "model": {"name": arguments.name or name, "labels": labels},
+        "input": front_end,
+        "output": {"activation": arguments.activation},
+        "probe": {"tolerance": arguments.tolerance},
+    }
+    log = (lambda line: None) if arguments.quiet else (lambda line: print(f"export: {line}", file=sys.stderr, flush=True))
+    return export(module, torch.zeros(1, *row), pathlib.Path(arguments.out), manifest, output_names=output_names, log=log)
+
+
+def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        arguments = make_parser().parse_args(argv)
+        report = run(arguments)
+    except Exception as error:
+        known = error if isinstance(error, ExportError) else ExportError("internal", f"{type(error).__name__}: {error}")
+        if "--json" in argv:
+            print(json.dumps({"error": {"code": known.code, "message": str(known)}, "exit_code": known.exit_code}, indent=2))
+        print(f"whimbrel: {known}", file=sys.stderr)
+        return known.exit_code
+    print(json.dumps(report, indent=2) if arguments.json else report["manifest"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

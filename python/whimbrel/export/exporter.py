@@ -1,0 +1,240 @@
+"""The export itself: write into a temporary folder, check what was written, and only then move it into place."""
+
+import contextlib
+import copy
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from . import graph
+from .errors import ExportError
+from .manifest import check_manifest, row_shape, to_toml
+from .outputs import name_outputs
+
+LABELS = "labels.txt"
+
+
+class Tuple(torch.nn.Module):
+    """A network that returns a dict, as a network that returns a tuple: what graphs can have."""
+
+    def __init__(self, inner, keys):
+        super().__init__()
+        self.inner, self.keys = inner, keys
+
+    def forward(self, x):
+        outputs = self.inner(x)
+        return tuple(outputs[key] for key in self.keys)
+
+
+def write_model(module, example, out_dir, manifest, output_names, log):
+    """See whimbrel.export."""
+    started = time.monotonic()
+    manifest = check_manifest(manifest, type(module).__name__)
+    name, labels, tolerance = manifest["model"]["name"], manifest["model"]["labels"], manifest["probe"]["tolerance"]
+    row = row_shape(manifest["input"])
+    example = check_example(example, row)
+    module, output_names = prepare(module, example, output_names)
+    inputs = check_inputs(example, row)
+    expected = [run_pytorch(module, x) for x in inputs]
+    shapes = output_shapes(inputs, expected)
+    output_names, outputs = name_outputs(shapes, output_names, manifest["output"], len(labels))
+    parameters = sum(p.numel() for p in module.parameters())
+    log(f"{name}: {parameters / 1e6:.2f} M parameters, input {shown(row)}, {len(labels)} classes")
+
+    out_dir = pathlib.Path(out_dir)
+    with staging(out_dir, name, labels) as folder:
+        files = {kind: folder / f"{name}.{kind}" for kind in ("onnx", "pt", "probe.npy", "toml")}
+        rows = {n: shape[1:] for n, shape in zip(output_names, shapes, strict=True)}
+        facts = write_onnx(module, files["onnx"], row, rows, (inputs, expected), tolerance, log)
+        facts |= write_pt(module, files["pt"], output_names, (inputs, expected), tolerance, log)
+        clip = expected[0][output_names.index(outputs["clip"])]
+        np.save(files["probe.npy"], clip[0].astype(np.float32))
+        (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
+        files["toml"].write_text(to_toml(file_tables(manifest, outputs), made_by(facts)), encoding="utf-8")
+    log(f"wrote {out_dir / name}.toml, .onnx, .pt, .probe.npy and {LABELS}")
+    return {
+        "model": name,
+        "manifest": str(out_dir / f"{name}.toml"),
+        "onnx": str(out_dir / f"{name}.onnx"),
+        "torchscript": str(out_dir / f"{name}.pt"),
+        "probe": str(out_dir / f"{name}.probe.npy"),
+        "labels": str(out_dir / LABELS),
+        "classes": len(labels),
+        "parameters": parameters,
+        "input": {"name": graph.INPUT_NAME, "shape": [-1, *row]},
+        "outputs": [{"name": n, "shape": [-1, *rows[n]]} for n in output_names],
+        **facts,
+        "largest_output": max(float(np.abs(y).max()) for ys in expected for y in ys),
+        "tolerance": tolerance,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def check_example(example, row):
+    """[n, *row] float32. @throws ExportError invalid_argument"""
+    if not isinstance(example, torch.Tensor):
+        example = torch.as_tensor(np.asarray(example))
+    if tuple(example.shape[1:]) != row or example.ndim == 0 or len(example) == 0:
+        found = f"example is {list(example.shape)}, expected {shown(row)}"
+        raise ExportError("invalid_argument", f"{found}: the shape that the manifest's [input] describes; correct one of the two")
+    return example.detach().to("cpu", torch.float32)
+
+
+def check_inputs(example, row):
+    """Batches of 1, 2, 5 and 1 rows: the probe, uniform, normal, and the caller's example. The first is what the probe records."""
+    generator = torch.Generator().manual_seed(0)
+    uniform = torch.rand((2, *row), generator=generator)
+    normal = torch.randn((5, *row), generator=generator)
+    return [graph.probe_row(row), uniform.numpy(), normal.numpy(), example[:1].numpy()]
+
+
+def prepare(module, example, output_names):
+    """A float copy of the network in eval mode on the CPU, returning a tensor or a tuple, and its output names as far as known."""
+    if not isinstance(module, torch.nn.Module):
+        raise ExportError("invalid_argument", f"module is {type(module).__name__}, expected a torch.nn.Module")
+    try:
+        module = copy.deepcopy(module)
+    except Exception as error:
+        raise ExportError("invalid_argument", f"copy.deepcopy of the network fails: {error}; export a freshly built one") from error
+    # Strides of a channels-last network would be written into its weights' layout.
+    module = module.to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+    outputs = call(module, example[:1])
+    if isinstance(outputs, dict):
+        keys = list(outputs)
+        return Tuple(module, keys), output_names or keys
+    return module, output_names
+
+
+def call(module, x):
+    try:
+        with torch.no_grad(), graph.quiet():
+            return module(x)
+    except Exception as error:
+        raise ExportError("invalid_argument", f"the network fails on {list(x.shape)}: {type(error).__name__}: {error}") from error
+
+
+def run_pytorch(module, x):
+    """Every output as an array. @throws ExportError invalid_argument: not tensors, or not finite"""
+    outputs = call(module, torch.from_numpy(x))
+    outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    for output in outputs:
+        if not isinstance(output, torch.Tensor):
+            expected = "a tensor, or a tuple or dict of tensors"
+            raise ExportError("invalid_argument", f"the network returns {type(output).__name__}, expected {expected}")
+        if not torch.isfinite(output).all():
+            raise ExportError("invalid_argument", "the network's own output is not finite; its weights are broken")
+    return graph.arrays(outputs)
+
+
+def output_shapes(inputs, expected):
+    """Of the first run; only the batch may differ in the others. @throws ExportError invalid_argument"""
+    for x, ys in zip(inputs, expected, strict=True):
+        for y, first in zip(ys, expected[0], strict=True):
+            if y.shape != (len(x), *first.shape[1:]):
+                wanted = [len(x), *first.shape[1:]]
+                raise ExportError("invalid_argument", f"an output is {list(y.shape)} for a batch of {len(x)}, expected {wanted}: batch first")
+    return [y.shape for y in expected[0]]
+
+
+def write_onnx(module, path, row, output_rows, runs, tolerance, log):
+    """The first exporter whose file answers as PyTorch does. @throws ExportError engine: what each of them did"""
+    inputs, expected = runs
+    example = torch.from_numpy(inputs[1])  # 2 rows: a batch of one would be taken for a constant
+    raw = path.with_suffix(".raw")
+    failures = []
+    for exporter, write in graph.EXPORTERS.items():
+        started = time.monotonic()
+        try:
+            with graph.quiet(), torch.no_grad():
+                write(module, example, list(output_rows), str(raw))
+            operators = graph.fold(raw, path, row, output_rows)
+            found = graph.run_onnx(path, inputs)
+            difference = graph.largest_difference(expected, found, output_rows, tolerance, "ONNX Runtime")
+        except Exception as error:  # exporters throw whatever their parts throw
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            failures.append(f"the {exporter} exporter: {first_line}")
+            log(failures[-1])
+            continue
+        finally:
+            raw.unlink(missing_ok=True)
+        size = path.stat().st_size
+        text = f"{operators} operators, opset {graph.OPSET}, by the {exporter} exporter in {time.monotonic() - started:.1f} s"
+        log(f"ONNX: {size / 1e6:.1f} MB, {text}; largest difference {difference:.2g}")
+        return {
+            "exporter": exporter,
+            "opset": graph.OPSET,
+            "operators": operators,
+            "onnx_bytes": size,
+            "max_difference_onnxruntime": difference,
+        }
+    raise ExportError("engine", f"no ONNX file that answers as PyTorch does; {'; '.join(failures)}")
+
+
+def write_pt(module, path, output_names, runs, tolerance, log):
+    inputs, expected = runs
+    started = time.monotonic()
+    try:
+        graph.write_torchscript(module, torch.from_numpy(inputs[1]), path)
+        found = graph.run_torchscript(path, inputs)
+    except Exception as error:
+        raise ExportError("engine", f"TorchScript: {str(error).strip().splitlines()[0]}") from error
+    difference = graph.largest_difference(expected, found, output_names, tolerance, "TorchScript")
+    size = path.stat().st_size
+    log(f"TorchScript: {size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s; largest difference {difference:.2g}")
+    return {"torchscript_bytes": size, "max_difference_torchscript": difference}
+
+
+def file_tables(manifest, outputs):
+    model = manifest["model"]
+    name = model["name"]
+    return {
+        "model": {"name": name, "file": f"{name}.onnx", "labels": LABELS, "weight": model["weight"]},
+        "input": manifest["input"],
+        "output": outputs,
+        "probe": {"output": f"{name}.probe.npy", "tolerance": manifest["probe"]["tolerance"]},
+    }
+
+
+def made_by(facts):
+    versions = f"PyTorch {torch.__version__}, ONNX {onnx.__version__}, ONNX Runtime {onnxruntime.__version__}"
+    return f"written by whimbrel export: {versions}, opset {facts['opset']}, {facts['exporter']} exporter"
+
+
+@contextlib.contextmanager
+def staging(out_dir, name, labels):
+    """A temporary folder inside out_dir whose files move up when the block ends well; on an error nothing is left of it.
+
+    The manifest moves last: until then nobody finds the new files through it.
+    @throws ExportError invalid_argument: another model of this folder needs other labels; io
+    """
+    made = not out_dir.exists()
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        others = [path.name for path in sorted(out_dir.glob("*.toml")) if path.name != f"{name}.toml"]
+        old = out_dir / LABELS
+        if others and old.exists() and old.read_text(encoding="utf-8").split("\n") != [*labels, ""]:
+            raise ExportError("invalid_argument", f"{old} has other labels, and {others[0]} needs them; choose another -o")
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out_dir))
+    except OSError as error:
+        raise ExportError("io", f"{out_dir}: {error.strerror}, expected a folder that can be written") from error
+    try:
+        yield folder
+        for path in sorted(folder.iterdir(), key=lambda path: path.suffix == ".toml"):
+            os.replace(path, out_dir / path.name)
+    except OSError as error:
+        raise ExportError("io", f"{error.filename or out_dir}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if made and not any(out_dir.iterdir()):
+            out_dir.rmdir()
+
+
+def shown(row):
+    return f"[n, {', '.join(map(str, row))}]"

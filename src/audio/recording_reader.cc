@@ -1,0 +1,98 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <string_view>
+#include <system_error>
+
+#include "audio/decoder.h"
+#include "whimbrel/core.h"
+
+namespace whimbrel {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Telemetry at 100 Hz up to the fastest ultrasound recorders (768 kHz); beyond that a header is broken.
+constexpr int kMinRateHz = 100;
+constexpr int kMaxRateHz = 1'000'000;
+constexpr int kMaxChannels = 1024;  // libsndfile's own limit
+
+constexpr const char* kExpected = "expected wav, flac, ogg, opus, mp3, m4a, wma or another audio file";
+
+struct FileCloser {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+/// The first bytes of the file, zeros where it is shorter.
+/// @throws Error{not_found}, Error{bad_recording} for a folder, a device, an unreadable or an empty file
+std::array<unsigned char, 64> first_bytes(const fs::path& path) {
+  std::error_code code;
+  const fs::file_status status = fs::status(path, code);
+  if (status.type() == fs::file_type::not_found) {
+    throw Error(ErrorCode::not_found, fmt::format("{}: no such file; check the path", path.string()));
+  }
+  const auto refuse = [&](const std::string& found) -> Error {
+    return Error(ErrorCode::bad_recording, fmt::format("{}: {}; {}", path.string(), found, kExpected));
+  };
+  if (status.type() == fs::file_type::none) throw refuse(code.message());
+  if (status.type() == fs::file_type::directory) throw refuse("is a folder");
+  if (status.type() != fs::file_type::regular) throw refuse("is not a regular file");
+
+  const std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "rbe"));
+  if (!file) throw refuse(std::system_category().message(errno));
+  std::array<unsigned char, 64> bytes{};
+  if (std::fread(bytes.data(), 1, bytes.size(), file.get()) == 0) {
+    throw refuse(std::ferror(file.get()) != 0 ? "cannot be read" : "is empty (0 bytes)");
+  }
+  return bytes;
+}
+
+/// FFmpeg decodes Opus in a quarter of libsndfile's time and Vorbis in two thirds. MPEG audio costs the same in both, but
+/// libmpg123 inside libsndfile writes warnings to stderr; an ID3 tag, a frame's sync bits or format 0x55 in a WAV say that it
+/// is MPEG.
+bool belongs_to_ffmpeg(const std::array<unsigned char, 64>& bytes) {
+  const std::string_view head(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (head.starts_with("ID3") || head.starts_with("OggS")) return true;
+  if (bytes[0] == 0xff && (bytes[1] & 0xe0) == 0xe0) return true;
+  return head.substr(8, 8) == "WAVEfmt " && bytes[20] == 0x55 && bytes[21] == 0;
+}
+
+}  // namespace
+
+std::unique_ptr<RecordingReader> RecordingReader::open(const fs::path& path) {
+  std::string words;
+  std::unique_ptr<RecordingReader> reader;
+  if (!belongs_to_ffmpeg(first_bytes(path))) {
+    reader = audio::open_with_sndfile(path, words);
+    words = "libsndfile: " + words + ", ";
+  }
+  if (!reader) {
+    std::string ffmpeg_words;
+    reader = audio::open_with_ffmpeg(path, ffmpeg_words);
+    words += "FFmpeg: " + ffmpeg_words;
+  }
+  if (!reader) throw Error(ErrorCode::bad_recording, fmt::format("{}: {}; {}", path.string(), words, kExpected));
+
+  if (reader->sample_rate_hz() < kMinRateHz || reader->sample_rate_hz() > kMaxRateHz) {
+    throw Error(ErrorCode::bad_recording,
+                fmt::format("{}: the header claims a sample rate of {} Hz, expected {}..{}; if the sound is good, write the "
+                            "true rate into the header",
+                            path.string(), reader->sample_rate_hz(), kMinRateHz, kMaxRateHz));
+  }
+  if (reader->channels() < 1 || reader->channels() > kMaxChannels) {
+    throw Error(ErrorCode::bad_recording, fmt::format("{}: the header claims {} channels, expected 1..{}", path.string(),
+                                                      reader->channels(), kMaxChannels));
+  }
+  return reader;
+}
+
+const std::vector<std::string>& recording_extensions() {
+  static const std::vector<std::string> extensions = {
+      ".aac", ".aif", ".aifc", ".aiff", ".amr",  ".ape", ".au",  ".caf", ".flac", ".m4a",  ".mka", ".mp2", ".mp3",
+      ".mp4", ".oga", ".ogg",  ".opus", ".rf64", ".tta", ".w64", ".wav", ".wave", ".webm", ".wma", ".wv"};
+  return extensions;
+}
+
+}  // namespace whimbrel

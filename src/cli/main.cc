@@ -1,0 +1,108 @@
+// The `whimbrel` command: parses, runs one verb, and turns what went wrong into one line and an exit code.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
+
+#include "cli/console.h"
+#include "cli/verbs.h"
+#include "whimbrel/core.h"
+
+namespace whimbrel::cli {
+namespace {
+
+constexpr int kUsage = 2;
+constexpr int kFatal = 3;
+
+int exit_code_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument:
+    case ErrorCode::bad_manifest:
+    case ErrorCode::bad_recording:
+    case ErrorCode::not_found:
+    case ErrorCode::unsupported: return kUsage;
+    case ErrorCode::io:
+    case ErrorCode::engine:
+    case ErrorCode::cancelled:
+    case ErrorCode::internal: return kFatal;
+  }
+  return kFatal;
+}
+
+int fail(std::string_view code, const std::string& message, int exit_code, bool json) {
+  end_progress();
+  if (json) {
+    const nlohmann::ordered_json object = {{"error", {{"code", code}, {"message", message}}}, {"exit_code", exit_code}};
+    fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  }
+  fmt::print(stderr, "whimbrel: {}\n", printable(message));
+  return exit_code;
+}
+
+/// A verb that is not ours is `whimbrel-<verb>` beside this program or on PATH, as git does. Returns only if there is none.
+void hand_over(char** argv) {
+  const std::string name = "whimbrel-" + std::string(argv[1]);
+  std::error_code error;
+  const auto beside = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / name;
+  argv[1] = argv[0];
+  execv(beside.c_str(), argv + 1);
+  execvp(name.c_str(), argv + 1);
+}
+
+int parse_and_run(CLI::App& app, const std::vector<Verb>& verbs, int argc, char** argv, bool json) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return fail("invalid_argument", fmt::format("{}; see whimbrel {} --help", error.what(), argc > 1 ? argv[1] : ""), kUsage, json);
+  }
+  for (const auto& verb : verbs) {
+    if (verb.app->parsed()) return verb.run();
+  }
+  fmt::print("{}", app.help());
+  return kUsage;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Runs PyTorch-trained models over long recordings on plain CPUs.", "whimbrel"};
+  app.set_version_flag("--version", "whimbrel " WHIMBREL_VERSION);
+  app.footer("export (PyTorch -> ONNX, TorchScript and a manifest) is run by whimbrel-export: whimbrel export --help\n"
+             "exit codes: 0 all done; 1 finished, some recordings failed; 2 usage or a bad manifest; 3 fatal");
+  const std::vector<Verb> verbs = {add_predict(app), add_info(app), add_score(app)};
+
+  if (argc > 1 && argv[1][0] != '-') {
+    std::vector<std::string> names;
+    for (const auto& verb : verbs) names.push_back(verb.app->get_name());
+    if (std::find(names.begin(), names.end(), argv[1]) == names.end()) {
+      const std::string word = argv[1];
+      hand_over(argv);
+      names.emplace_back("export");
+      const std::string close = closest_word(word, names);
+      return fail("invalid_argument",
+                  fmt::format("no verb \"{}\"{}; whimbrel --help lists them", word, close.empty() ? "" : ", did you mean " + close), kUsage,
+                  false);
+    }
+  }
+  const bool json = std::any_of(argv + 1, argv + argc, [](const char* word) { return std::strcmp(word, "--json") == 0; });
+  try {
+    return parse_and_run(app, verbs, argc, argv, json);
+  } catch (const Error& error) {
+    return fail(to_string(error.code()), error.what(), exit_code_of(error.code()), json);
+  } catch (const std::exception& error) {
+    return fail("internal", error.what(), kFatal, json);
+  }
+}
+
+}  // namespace
+}  // namespace whimbrel::cli
+
+int main(int argc, char** argv) {
+  whimbrel::process_start();
+  return whimbrel::cli::run(argc, argv);
+}

@@ -1,0 +1,21 @@
+#include <dlfcn.h>
+
+#include "engines/common.h"
+
+namespace whimbrel::engines {
+
+std::vector<std::filesystem::path> own_folders() {
+  std::vector<std::filesystem::path> folders;
+  std::error_code failed;
+  const auto executable = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (!failed) folders.push_back(executable.parent_path());
+  // In Python the executable is python; the extension module that holds this code is what the engines are installed beside.
+  Dl_info here{};
+  if (dladdr(reinterpret_cast<const void*>(&own_folders), &here) != 0 && here.dli_fname != nullptr) {
+    const auto library = std::filesystem::weakly_canonical(here.dli_fname, failed);
+    if (!failed && (folders.empty() || library.parent_path() != folders.front())) folders.push_back(library.parent_path());
+  }
+  return folders;
+}
+
+}  // namespace whimbrel::engines

@@ -1,0 +1,88 @@
+// Members' outputs, arriving in any order -> the ensemble's scores of each recording, in window order, kept on disk until the
+// recording's turn to be written comes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/ensemble.h"
+#include "whimbrel/io.h"
+
+namespace whimbrel {
+
+/// Thread-safe. Memory: the windows under way and a small buffer per recording under way.
+class Collector {
+ public:
+  Collector(const Ensemble& ensemble, std::size_t recordings, const std::filesystem::path& out_dir);
+
+  /// One member's probabilities of one window. True if that completed the recording.
+  bool add(std::size_t member, std::size_t recording, std::int64_t index, std::vector<float> probabilities);
+
+  /// The recording has exactly `windows` windows. True if that completed it.
+  bool set_window_count(std::size_t recording, std::int64_t windows);
+
+  /// Marks a recording as one that gives no scores; what comes of it later is dropped.
+  void abandon(std::size_t recording, std::string reason);
+
+  enum class Status { under_way, complete, abandoned };
+  Status status(std::size_t recording) const;
+  std::string reason(std::size_t recording) const;
+
+  /// Calls `take(index, scores)` for each window of a complete recording in order, then forgets it.
+  template <class Take>
+  void drain(std::size_t recording, Take take);
+
+ private:
+  struct PendingWindow {
+    std::vector<std::vector<float>> rows;  // per member; empty: not there yet
+    std::size_t missing = 0;
+  };
+  struct Run {  // rows that stand one after the other in the spool
+    std::int64_t position;
+    std::int64_t rows;
+  };
+  struct Recording {
+    Status status = Status::under_way;
+    std::string reason;
+    std::int64_t next_index = 0;  // windows below it are in `buffer` or the spool
+    std::int64_t windows = -1;    // -1: not known yet
+    std::map<std::int64_t, PendingWindow> pending;
+    std::vector<float> buffer;
+    std::vector<Run> runs;
+  };
+
+  void combine_ready(Recording& recording);
+  void spill(Recording& recording);
+  bool complete_if_done(Recording& recording);
+
+  const Ensemble& ensemble_;
+  std::size_t classes_;
+  Spool spool_;
+  mutable std::mutex mutex_;
+  std::vector<Recording> recordings_;
+};
+
+template <class Take>
+void Collector::drain(std::size_t recording, Take take) {
+  std::vector<Run> runs;
+  {
+    const std::lock_guard lock(mutex_);
+    runs = std::exchange(recordings_[recording].runs, {});
+  }
+  std::int64_t index = 0;
+  std::vector<float> rows;
+  for (const auto& run : runs) {
+    rows.resize(static_cast<std::size_t>(run.rows) * classes_);
+    spool_.read(run.position, rows);
+    for (std::int64_t r = 0; r < run.rows; ++r) {
+      take(index++, std::span<const float>(rows).subspan(static_cast<std::size_t>(r) * classes_, classes_));
+    }
+  }
+}
+
+}  // namespace whimbrel

@@ -1,0 +1,106 @@
+#include "pipeline/formats_detections.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <memory>
+
+#include "pipeline/formats_text.h"
+#include "whimbrel/io.h"
+
+namespace whimbrel {
+namespace {
+
+class Detections : public OutputFormat {
+ public:
+  Detections(const DetectionLayout& layout, const FormatContext& context) : layout_(layout), context_(context) {}
+
+  void begin_recording(const RecordingName& recording) override { recording_ = recording; }
+
+  void window(std::int64_t index, std::span<const float> scores) override {
+    check_scores(scores, context_.labels.size());
+    const auto& grid = context_.grid;
+    const std::int64_t start = index * grid.hop_samples;
+    lines_.clear();
+    for (const Hit& hit : hits_of(scores, context_.threshold, context_.top_k)) {
+      layout_.append_line(lines_, context_,
+                          {.recording = recording_,
+                           .label = context_.labels[hit.label],
+                           .score = hit.score,
+                           .number = ++number_,
+                           .start_s = seconds_text(start, grid.sample_rate_hz),
+                           .end_s = seconds_text(start + grid.window_samples, grid.sample_rate_hz),
+                           .window_s = seconds_text(grid.window_samples, grid.sample_rate_hz)});
+    }
+    file_->write(lines_);
+  }
+
+ protected:
+  void open(const std::filesystem::path& path) {
+    file_ = std::make_unique<AtomicFile>(path);
+    file_->write(layout_.header);
+    number_ = 0;
+  }
+
+  const DetectionLayout& layout_;
+  const FormatContext context_;
+  std::unique_ptr<AtomicFile> file_;
+
+ private:
+  RecordingName recording_;
+  std::int64_t number_ = 0;
+  std::string lines_;
+};
+
+class OneFile : public Detections {
+ public:
+  OneFile(const DetectionLayout& layout, const FormatContext& context) : Detections(layout, context) { open(path()); }
+
+  void end_recording() override {}
+  void finish() override { file_->commit(); }
+  std::vector<std::filesystem::path> files() const override { return {path()}; }
+
+ private:
+  std::filesystem::path path() const { return context_.out_dir / layout_.file; }
+};
+
+class FilePerRecording : public Detections {
+ public:
+  using Detections::Detections;
+
+  void check_recordings(std::span<const RecordingName> recordings) const override {
+    std::map<std::filesystem::path, const RecordingName*> owners;
+    for (const auto& recording : recordings) {
+      const auto path = mirrored_path(context_.out_dir, recording, layout_.file).lexically_normal();
+      const auto [owner, first] = owners.emplace(path, &recording);
+      if (first) continue;
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format("--format {}: {} and {} would both write {}, expected one output a recording; give the folder above "
+                      "both, or run them into two output folders",
+                      layout_.name, owner->second->path.string(), recording.path.string(), path.string()));
+    }
+  }
+
+  void begin_recording(const RecordingName& recording) override {
+    Detections::begin_recording(recording);
+    open(mirrored_path(context_.out_dir, recording, layout_.file));
+  }
+
+  void end_recording() override {
+    file_->commit();
+    file_.reset();
+  }
+
+  void finish() override { file_.reset(); }
+  std::vector<std::filesystem::path> files() const override { return {context_.out_dir}; }
+};
+
+}  // namespace
+
+std::unique_ptr<OutputFormat> make_detections(const DetectionLayout& layout, const FormatContext& context) {
+  if (layout.per_recording) return std::make_unique<FilePerRecording>(layout, context);
+  return std::make_unique<OneFile>(layout, context);
+}
+
+}  // namespace whimbrel

@@ -1,0 +1,38 @@
+// Formats that list detections, one line each: they differ in file names, header and line only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "pipeline/formats.h"
+
+namespace whimbrel {
+
+/// One detection as a line is made of it.
+struct Detection {
+  const RecordingName& recording;
+  const Label& label;
+  float score;
+  std::int64_t number;  // from 1, in its file
+  std::string start_s;  // seconds_text()
+  std::string end_s;
+  std::string window_s;  // length of the window
+};
+
+struct DetectionLayout {
+  std::string_view name;    // of the format
+  std::string_view file;    // of the run's one file; or what follows each recording's relative path
+  bool per_recording;       // one file a recording, in a mirror of the inputs' folders
+  std::string_view header;  // with its line break; may be empty
+  void (*append_line)(std::string& out, const FormatContext& context, const Detection& detection);
+};
+
+/// csv, raven, audacity, kaleidoscope, jsonl.
+std::span<const DetectionLayout> detection_layouts();
+
+std::unique_ptr<OutputFormat> make_detections(const DetectionLayout& layout, const FormatContext& context);
+
+}  // namespace whimbrel

@@ -1,0 +1,79 @@
+#include "pipeline/formats_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace whimbrel {
+
+std::string seconds_text(std::int64_t samples, int sample_rate_hz) {
+  constexpr std::int64_t kMicros = 1'000'000;
+  std::int64_t whole = samples / sample_rate_hz;
+  std::int64_t micros = ((samples % sample_rate_hz) * kMicros + sample_rate_hz / 2) / sample_rate_hz;
+  if (micros == kMicros) {
+    ++whole;
+    micros = 0;
+  }
+  std::string text = fmt::format("{}.{:06}", whole, micros);
+  const std::size_t shortest = text.size() - 5;  // one decimal stays
+  while (text.size() > shortest && text.back() == '0') text.pop_back();
+  return text;
+}
+
+void append_shortest(std::string& out, float value) {
+  char text[32];  // the longest float32 is 15 characters: "-1.17549435e-38"
+  const auto result = std::to_chars(text, text + sizeof text, value);
+  out.append(text, result.ptr);
+}
+
+std::string flat_text(std::string_view text) {
+  std::string flat(text);
+  for (char& c : flat) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return flat;
+}
+
+std::vector<Hit> hits_of(std::span<const float> scores, double threshold, int top_k) {
+  const float least = static_cast<float>(threshold);
+  std::vector<Hit> hits;
+  for (std::size_t label = 0; label < scores.size(); ++label) {
+    if (scores[label] >= least) hits.push_back({label, scores[label]});
+  }
+  std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) { return a.score > b.score; });
+  if (top_k > 0 && hits.size() > static_cast<std::size_t>(top_k)) hits.resize(static_cast<std::size_t>(top_k));
+  return hits;
+}
+
+void check_scores(std::span<const float> scores, std::size_t classes) {
+  if (scores.size() != classes) {
+    throw Error(ErrorCode::internal, fmt::format("output row has {} scores, expected {}, one a label; report this as a bug",
+                                                 scores.size(), classes));
+  }
+  const auto bad = std::find_if_not(scores.begin(), scores.end(), [](float score) { return std::isfinite(score); });
+  if (bad != scores.end()) {
+    throw Error(ErrorCode::internal, fmt::format("output row has {} for class {}, expected finite scores; report this as a bug",
+                                                 *bad, bad - scores.begin()));
+  }
+}
+
+std::filesystem::path mirrored_path(const std::filesystem::path& out_dir, const RecordingName& recording,
+                                    std::string_view suffix) {
+  const auto& relative = recording.relative;
+  const bool leaves =
+      relative.is_absolute() || !relative.has_filename() || std::find(relative.begin(), relative.end(), "..") != relative.end();
+  if (leaves) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("{}: its output would be named after \"{}\", expected a file name below the output folder {}; give the "
+                    "recording's folder as the input",
+                    recording.path.string(), relative.string(), out_dir.string()));
+  }
+  std::filesystem::path path = out_dir / relative;
+  path += suffix;
+  return path;
+}
+
+}  // namespace whimbrel

@@ -1,0 +1,45 @@
+// What several output formats share: times, names, and the detections of a window.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/formats.h"
+
+namespace whimbrel {
+
+/// samples / sample_rate_hz in decimal, rounded to the nearest microsecond, without needless zeros but with at least one
+/// decimal: "3.0", "4.5", "0.333333". Integer arithmetic: a position never carries the rounding of the windows before it.
+std::string seconds_text(std::int64_t samples, int sample_rate_hz);
+
+/// Appends the shortest decimal that reads back as the same float: "0.5", "1e-05", "1".
+void append_shortest(std::string& out, float value);
+
+/// Control characters (tab, line breaks, ...) replaced by spaces, for formats that have no way to quote them.
+std::string flat_text(std::string_view text);
+
+struct Hit {
+  std::size_t label = 0;
+  float score = 0;
+
+  bool operator==(const Hit&) const = default;
+};
+
+/// Scores at or above the threshold, highest first, equal ones in label order; at most top_k (0: all).
+/// The threshold is compared as float32: a score of 0.7f is not above 0.7, and the user who typed 0.7 means it.
+std::vector<Hit> hits_of(std::span<const float> scores, double threshold, int top_k);
+
+/// @throws Error{internal} unless there are `classes` scores, all finite
+void check_scores(std::span<const float> scores, std::size_t classes);
+
+/// out_dir / (relative + suffix): one output beside each recording's place in the tree of the inputs.
+/// @throws Error{invalid_argument} where that would lie outside out_dir
+std::filesystem::path mirrored_path(const std::filesystem::path& out_dir, const RecordingName& recording,
+                                    std::string_view suffix);
+
+}  // namespace whimbrel

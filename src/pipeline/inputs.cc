@@ -1,0 +1,94 @@
+#include "pipeline/inputs.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <set>
+#include <system_error>
+
+#include "whimbrel/audio.h"
+
+namespace whimbrel {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool looks_like_recording(const fs::path& path) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto& known = recording_extensions();
+  return std::find(known.begin(), known.end(), ending) != known.end();
+}
+
+void add_folder(const fs::path& folder, std::vector<RecordingName>& found) {
+  std::vector<fs::path> paths;
+  std::error_code error;
+  auto entry = fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied, error);
+  if (error) throw Error(ErrorCode::io, fmt::format("{}: cannot list this folder: {}", folder.string(), error.message()));
+  for (; entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    if (error) throw Error(ErrorCode::io, fmt::format("{}: cannot list this folder: {}", folder.string(), error.message()));
+    std::error_code ignored;  // a broken link is no regular file
+    if (entry->is_regular_file(ignored) && looks_like_recording(entry->path())) paths.push_back(entry->path());
+  }
+  std::sort(paths.begin(), paths.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  for (auto& path : paths) {
+    auto relative = path.lexically_relative(folder);
+    found.push_back({std::move(path), std::move(relative)});
+  }
+}
+
+void add_list(const fs::path& list, std::vector<RecordingName>& found) {
+  std::ifstream file(list);
+  if (!file) throw Error(ErrorCode::not_found, fmt::format("{}: no such list of recordings", list.string()));
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty()) continue;
+    const fs::path path = line;
+    if (fs::is_directory(path)) {
+      add_folder(path, found);
+    } else {
+      found.push_back({path, path.filename()});
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<RecordingName> find_recordings(const std::vector<std::string>& inputs) {
+  std::vector<RecordingName> found;
+  for (const auto& input : inputs) {
+    const fs::path path = input;
+    if (input.starts_with('@') && !fs::exists(path)) {
+      add_list(input.substr(1), found);
+    } else if (fs::is_directory(path)) {
+      add_folder(path, found);
+    } else if (fs::exists(path)) {
+      found.push_back({path, path.filename()});
+    } else {
+      throw Error(ErrorCode::not_found, fmt::format("{}: no such recording or folder", input));
+    }
+  }
+  std::set<std::string> seen;
+  std::erase_if(found, [&](const RecordingName& r) { return !seen.insert(fs::absolute(r.path).lexically_normal().native()).second; });
+  if (found.empty()) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("no recordings in {}; folders are searched for {}", fmt::join(inputs, ", "),
+                                                         fmt::join(recording_extensions(), " ")));
+  }
+  return found;
+}
+
+std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int index, int count) {
+  if (count < 1 || index < 1 || index > count) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("shard {}/{}, expected I/N with 1 <= I <= N", index, count));
+  }
+  std::vector<RecordingName> mine;
+  for (auto i = static_cast<std::size_t>(index - 1); i < recordings.size(); i += static_cast<std::size_t>(count)) {
+    mine.push_back(std::move(recordings[i]));
+  }
+  return mine;
+}
+
+}  // namespace whimbrel

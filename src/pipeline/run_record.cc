@@ -1,0 +1,114 @@
+#include "pipeline/run_record.h"
+
+#include <nlohmann/json.hpp>
+
+#include "whimbrel/io.h"
+
+namespace whimbrel {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json cpu_json() {
+  const CpuInfo cpu = cpu_info();
+  return {{"model", cpu.model},
+          {"isa", cpu.isa},
+          {"cores_online", cpu.cores_online},
+          {"cores_allowed", cpu.cores_allowed},
+          {"integer_path", cpu.integer_path},
+          {"front_end_simd", front_end_simd_target()}};
+}
+
+Json settings_json(const PredictOptions& options, const PredictResult& result) {
+  return {{"engine", options.engine},
+          {"workers", result.workers},
+          {"window_hop_s", options.window_hop_s},
+          {"formats", options.formats},
+          {"threshold", options.threshold},
+          {"top_k", options.top_k},
+          {"sample_submission", options.sample_submission.string()},
+          {"shard", {options.shard_index, options.shard_count}}};
+}
+
+Json member_json(const MemberResult& member) {
+  return {{"name", member.name},
+          {"file", member.model_path.string()},
+          {"hash_xxh3_128", member.model_hash},
+          {"engine", member.engine},
+          {"engine_version", member.engine_version},
+          {"batch", member.batch},
+          {"weight", member.weight},
+          {"probe_difference", member.probe_difference},
+          {"rows_independent", member.rows_independent}};
+}
+
+Json recording_json(const RecordingResult& recording) {
+  Json row = {{"path", recording.path.string()}, {"state", to_string(recording.state)}, {"windows", recording.windows}};
+  if (!recording.error.empty()) row["error"] = recording.error;
+  if (recording.sample_rate_hz > 0) {
+    row["decoded_s"] = recording.decoded_s;
+    row["sample_rate_hz"] = recording.sample_rate_hz;
+    row["channels"] = recording.channels;
+    row["codec"] = recording.codec;
+  }
+  if (recording.non_finite_samples > 0) row["non_finite_samples"] = recording.non_finite_samples;
+  return row;
+}
+
+Json summary_json(const PredictResult& result) {
+  const double busy = result.wall_s - result.stages.start_s;
+  return {{"recordings", result.recordings.size()},
+          {"done", result.count(RecordingState::done)},
+          {"partial", result.count(RecordingState::partial)},
+          {"failed", result.count(RecordingState::failed)},
+          {"cancelled", result.count(RecordingState::cancelled)},
+          {"windows", result.windows},
+          {"rows_filled", result.rows_filled},
+          {"wall_s", result.wall_s},
+          {"cpu_s", result.cpu_s},
+          {"windows_per_s", busy > 0 ? static_cast<double>(result.windows) / busy : 0.0},
+          {"peak_rss_bytes", result.peak_rss_bytes},
+          {"stopped_early", result.cancelled},
+          {"stages",
+           {{"start_s", result.stages.start_s},
+            {"decode_s", result.stages.decode_s},
+            {"front_end_s", result.stages.front_end_s},
+            {"infer_s", result.stages.infer_s},
+            {"write_s", result.stages.write_s},
+            {"wait_s", result.stages.wait_s}}}};
+}
+
+}  // namespace
+
+std::vector<MemberResult> describe_members(const Ensemble& ensemble) {
+  std::vector<MemberResult> described;
+  for (const auto& member : ensemble.members) {
+    described.push_back({.name = member.manifest.name,
+                         .model_path = member.manifest.model_path,
+                         .model_hash = file_hash(member.manifest.model_path),
+                         .engine = std::string(to_string(member.engine)),
+                         .engine_version = engine_status(member.engine).version,
+                         .batch = member.batch,
+                         .weight = member.manifest.weight,
+                         .probe_difference = member.check.probe_difference,
+                         .rows_independent = member.check.rows_independent});
+  }
+  return described;
+}
+
+std::filesystem::path write_run_record(const PredictOptions& options, const PredictResult& result) {
+  Json record = {{"whimbrel", WHIMBREL_VERSION}, {"cpu", cpu_json()}, {"settings", settings_json(options, result)}};
+  for (const auto& member : result.members) record["models"].push_back(member_json(member));
+  record["summary"] = summary_json(result);
+  record["recordings"] = Json::array();
+  for (const auto& recording : result.recordings) record["recordings"].push_back(recording_json(recording));
+
+  const auto path = options.out_dir / "run.json";
+  AtomicFile file(path);
+  // Paths may hold bytes that are not UTF-8; JSON may not.
+  file.write(record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  file.commit();
+  return path;
+}
+
+}  // namespace whimbrel

@@ -1,0 +1,110 @@
+// What is loaded when, and what is said where an engine is missing. Each runs in a process of its own, since loading happens
+// once.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "engines/models.h"
+
+namespace whimbrel {
+namespace {
+
+using testing::ExitedWithCode;
+using testing::HasSubstr;
+
+bool mapped(const std::string& library) {
+  std::ifstream maps("/proc/self/maps");
+  return std::string(std::istreambuf_iterator<char>(maps), {}).find(library) != std::string::npos;
+}
+
+[[noreturn]] void leave_with(bool good, const std::string& said) {
+  std::fputs(said.c_str(), stderr);
+  std::_Exit(good ? 0 : 1);
+}
+
+/// Exits with 0 if the engine is unavailable and open_session refuses; says the remedy on stderr.
+[[noreturn]] void expect_unavailable(EngineKind kind, const char* variable, const std::string& value) {
+  setenv(variable, value.c_str(), 1);
+  const auto status = engine_status(kind);
+  bool refused = false;
+  try {
+    open_session(kind, test_file("linear.onnx"), {});
+  } catch (const Error& e) {
+    refused = e.code() == ErrorCode::unsupported && std::string(e.what()).find(status.remedy) != std::string::npos;
+  }
+  leave_with(!status.available && refused, status.remedy);
+}
+
+class LoadingDeathTest : public testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(LoadingDeathTest, NothingIsLoadedBeforeAnEngineIsAskedFor) {
+  const auto only_names = [] {
+    const bool named = engine_from_string("openvino") == EngineKind::openvino && engine_reads(EngineKind::openvino, "a.onnx");
+    leave_with(named && !mapped("libopenvino") && !mapped("libonnxruntime") && !mapped("whimbrel-openvino"), "");
+  };
+  EXPECT_EXIT(only_names(), ExitedWithCode(0), "");
+}
+
+TEST_F(LoadingDeathTest, OneEngineDoesNotLoadTheOther) {
+  if (!engine_status(EngineKind::onnxruntime).available) GTEST_SKIP() << engine_status(EngineKind::onnxruntime).remedy;
+  const auto only_one = [] {
+    const bool loaded = engine_status(EngineKind::onnxruntime).available && mapped("libonnxruntime");
+    leave_with(loaded && !mapped("libopenvino"), "");
+  };
+  EXPECT_EXIT(only_one(), ExitedWithCode(0), "");
+}
+
+TEST_F(LoadingDeathTest, AMissingOnnxRuntimeSaysHowToGetIt) {
+  WHIMBREL_NEED_FILE("linear.onnx");
+  EXPECT_EXIT(expect_unavailable(EngineKind::onnxruntime, "WHIMBREL_ONNXRUNTIME", "/nowhere/libonnxruntime.so"),
+              ExitedWithCode(0), "/nowhere/libonnxruntime.so.*pip install onnxruntime");
+}
+
+TEST_F(LoadingDeathTest, ALibraryThatIsNoOnnxRuntimeIsRefused) {
+  WHIMBREL_NEED_FILE("linear.onnx");
+  EXPECT_EXIT(expect_unavailable(EngineKind::onnxruntime, "WHIMBREL_ONNXRUNTIME", "libm.so.6"), ExitedWithCode(0),
+              "libm.so.6 has no OrtGetApiBase");
+}
+
+TEST_F(LoadingDeathTest, AMissingOpenVinoModuleSaysHowToGetIt) {
+  WHIMBREL_NEED_FILE("linear.onnx");
+  EXPECT_EXIT(expect_unavailable(EngineKind::openvino, "WHIMBREL_ENGINE_PATH", "/nowhere"), ExitedWithCode(0),
+              "looked for /nowhere/whimbrel-openvino.so.*pip install openvino");
+}
+
+TEST_F(LoadingDeathTest, AModuleThatDoesNotLoadIsRefused) {
+  WHIMBREL_NEED_FILE("linear.onnx");
+  const auto folder = std::filesystem::path(testing::TempDir()) / "whimbrel-not-a-module";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "whimbrel-openvino.so") << "no library";
+  EXPECT_EXIT(expect_unavailable(EngineKind::openvino, "WHIMBREL_ENGINE_PATH", folder.string()), ExitedWithCode(0),
+              "OpenVINO did not load.*whimbrel-openvino.so");
+}
+
+TEST(EngineStatus, TellsTheVersionOrTheRemedy) {
+  for (const auto kind : all_engines()) {
+    const auto status = engine_status(kind);
+    EXPECT_EQ(status.kind, kind);
+    if (status.available) {
+      EXPECT_THAT(status.version, testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+"));
+      EXPECT_EQ(status.remedy, "");
+    } else {
+      EXPECT_THAT(status.remedy, HasSubstr("pip install"));
+    }
+  }
+}
+
+TEST(EngineKind, HasAWordForEachEngine) {
+  for (const auto kind : all_engines()) EXPECT_EQ(engine_from_string(to_string(kind)), kind);
+  EXPECT_EQ(engine_from_string("torch"), std::nullopt);
+  EXPECT_EQ(engine_from_string(""), std::nullopt);
+}
+
+}  // namespace
+}  // namespace whimbrel

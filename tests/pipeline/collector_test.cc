@@ -1,0 +1,110 @@
+#include "pipeline/collector.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+namespace whimbrel {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::FloatEq;
+
+Ensemble ensemble_of(std::vector<double> weights, std::size_t classes) {
+  Ensemble ensemble;
+  for (const double weight : weights) {
+    Member member;
+    member.manifest.weight = weight;
+    ensemble.members.push_back(std::move(member));
+  }
+  ensemble.labels.resize(classes);
+  return ensemble;
+}
+
+std::vector<std::vector<float>> drained(Collector& collector, std::size_t recording) {
+  std::vector<std::vector<float>> rows;
+  collector.drain(recording, [&](std::int64_t index, std::span<const float> scores) {
+    EXPECT_EQ(index, static_cast<std::int64_t>(rows.size()));
+    rows.emplace_back(scores.begin(), scores.end());
+  });
+  return rows;
+}
+
+const std::filesystem::path kFolder = ::testing::TempDir();
+
+TEST(Ensemble, IsTheWeightedMeanOfProbabilities) {
+  const auto ensemble = ensemble_of({1, 3}, 2);
+  std::vector<float> mean(2);
+  ensemble.combine({{0.2F, 1.0F}, {0.6F, 0.0F}}, mean);
+  EXPECT_THAT(mean, ElementsAre(FloatEq(0.5F), FloatEq(0.25F)));
+}
+
+TEST(Ensemble, OfOneIsThatOneToTheBit) {
+  const auto ensemble = ensemble_of({0.3}, 2);
+  std::vector<float> mean(2);
+  ensemble.combine({{0.1F, 0.7F}}, mean);
+  EXPECT_THAT(mean, ElementsAre(0.1F, 0.7F));
+}
+
+TEST(Collector, PutsWindowsInOrderHoweverTheyArrive) {
+  const auto ensemble = ensemble_of({1}, 1);
+  Collector collector(ensemble, 1, kFolder);
+  EXPECT_FALSE(collector.add(0, 0, 2, {0.3F}));
+  EXPECT_FALSE(collector.add(0, 0, 0, {0.1F}));
+  EXPECT_FALSE(collector.set_window_count(0, 3));
+  EXPECT_EQ(collector.status(0), Collector::Status::under_way);
+  EXPECT_TRUE(collector.add(0, 0, 1, {0.2F}));
+  EXPECT_EQ(collector.status(0), Collector::Status::complete);
+  EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.1F), ElementsAre(0.2F), ElementsAre(0.3F)));
+}
+
+TEST(Collector, WaitsForEveryMember) {
+  const auto ensemble = ensemble_of({1, 1}, 1);
+  Collector collector(ensemble, 1, kFolder);
+  (void)collector.set_window_count(0, 1);
+  EXPECT_FALSE(collector.add(1, 0, 0, {0.0F}));
+  EXPECT_TRUE(collector.add(0, 0, 0, {1.0F}));
+  EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.5F)));
+}
+
+TEST(Collector, LearnsTheWindowCountLastToo) {
+  const auto ensemble = ensemble_of({1}, 1);
+  Collector collector(ensemble, 1, kFolder);
+  EXPECT_FALSE(collector.add(0, 0, 0, {0.5F}));
+  EXPECT_TRUE(collector.set_window_count(0, 1));
+}
+
+TEST(Collector, KeepsRecordingsApartWhenTheyMeetInTheSpool) {
+  constexpr std::size_t kClasses = 1000;  // a buffer holds about 65 of these rows, so both recordings spill several times
+  constexpr int kWindows = 300;
+  const auto ensemble = ensemble_of({1}, kClasses);
+  Collector collector(ensemble, 2, kFolder);
+  for (int i = 0; i < kWindows; ++i) {
+    for (const std::size_t recording : {0U, 1U}) {
+      (void)collector.add(0, recording, i, std::vector<float>(kClasses, static_cast<float>(i) + (recording == 1 ? 0.5F : 0.0F)));
+    }
+  }
+  EXPECT_TRUE(collector.set_window_count(0, kWindows));
+  EXPECT_TRUE(collector.set_window_count(1, kWindows));
+  for (const std::size_t recording : {0U, 1U}) {
+    const auto rows = drained(collector, recording);
+    ASSERT_EQ(rows.size(), static_cast<std::size_t>(kWindows));
+    for (int i = 0; i < kWindows; ++i) {
+      EXPECT_THAT(rows[static_cast<std::size_t>(i)], ::testing::Each(static_cast<float>(i) + (recording == 1 ? 0.5F : 0.0F)));
+    }
+  }
+}
+
+TEST(Collector, DropsWhatComesAfterARecordingIsAbandoned) {
+  const auto ensemble = ensemble_of({1}, 1);
+  Collector collector(ensemble, 1, kFolder);
+  collector.abandon(0, "a score that is not finite");
+  EXPECT_FALSE(collector.add(0, 0, 0, {0.5F}));
+  EXPECT_FALSE(collector.set_window_count(0, 1));
+  EXPECT_EQ(collector.status(0), Collector::Status::abandoned);
+  EXPECT_EQ(collector.reason(0), "a score that is not finite");
+}
+
+}  // namespace
+}  // namespace whimbrel
