@@ -12,8 +12,9 @@
 namespace whimbrel {
 
 /// Decodes one recording to mono float32 (the mean of its channels) at its own rate, block by block.
-/// FFmpeg reads Ogg and MPEG audio, libsndfile the rest, and FFmpeg what libsndfile cannot. What is lost inside a compressed
-/// recording is read as silence (and logged), so that times stay right. Not thread-safe; one instance is one pass.
+/// FFmpeg reads Ogg and MPEG audio, libsndfile the rest, and FFmpeg what libsndfile cannot. Where FFmpeg's time
+/// stamps show a loss inside the recording, it is read as silence (and logged), so that times stay right; MP3 has no stamps:
+/// lost sync there shortens the recording. Not thread-safe; one instance is one pass.
 class RecordingReader {
  public:
   /// @throws Error{bad_recording} with what was found and what was expected; Error{not_found} if there is no such file

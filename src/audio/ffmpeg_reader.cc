@@ -168,6 +168,7 @@ class FfmpegReader final : public Decoder {
       return false;
     }
     codec_ = fmt::format("FFmpeg/{}", codec->name);
+    vorbis_ = codec->id == AV_CODEC_ID_VORBIS;
     return true;
   }
 
@@ -253,7 +254,8 @@ class FfmpegReader final : public Decoder {
     if (!origin_) origin_ = time - position_;
     const std::int64_t gap = time - *origin_ - position_;
     // Stamps in whole milliseconds jitter, chained streams start again at 0, and a minute's jump is a broken stamp.
-    const std::int64_t jitter = std::max(frame.nb_samples / 2, sample_rate_hz_ / 100);
+    // Vorbis stamps are off by up to half a long block (4096 frames) where block sizes change, and right again a frame later.
+    const int jitter = std::max({frame.nb_samples / 2, sample_rate_hz_ / 100, vorbis_ ? 4096 : 0});
     const std::int64_t second = sample_rate_hz_;
     if (gap < -second || gap > 60 * second) {
       origin_ = time - position_;
@@ -275,6 +277,7 @@ class FfmpegReader final : public Decoder {
   std::unique_ptr<AVPacket, PacketFreer> packet_;
   std::unique_ptr<AVFrame, FrameFreer> frame_;
   int stream_ = -1;
+  bool vorbis_ = false;
   std::vector<float> interleaved_;
   std::vector<float> ready_;            // the current frame, mono
   std::size_t taken_ = 0;               // of ready_

@@ -27,7 +27,7 @@ struct FileCloser {
 
 /// The first bytes of the file, zeros where it is shorter.
 /// @throws Error{not_found}, Error{bad_recording} for a folder, a device, an unreadable or an empty file
-std::array<unsigned char, 64> first_bytes(const fs::path& path) {
+std::array<unsigned char, 4> first_bytes(const fs::path& path) {
   std::error_code code;
   const fs::file_status status = fs::status(path, code);
   if (status.type() == fs::file_type::not_found) {
@@ -42,7 +42,7 @@ std::array<unsigned char, 64> first_bytes(const fs::path& path) {
 
   const std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "rbe"));
   if (!file) throw refuse(std::system_category().message(errno));
-  std::array<unsigned char, 64> bytes{};
+  std::array<unsigned char, 4> bytes{};
   if (std::fread(bytes.data(), 1, bytes.size(), file.get()) == 0) {
     throw refuse(std::ferror(file.get()) != 0 ? "cannot be read" : "is empty (0 bytes)");
   }
@@ -50,13 +50,11 @@ std::array<unsigned char, 64> first_bytes(const fs::path& path) {
 }
 
 /// FFmpeg decodes Opus in a quarter of libsndfile's time and Vorbis in two thirds. MPEG audio costs the same in both, but
-/// libmpg123 inside libsndfile writes warnings to stderr; an ID3 tag, a frame's sync bits or format 0x55 in a WAV say that it
-/// is MPEG.
-bool belongs_to_ffmpeg(const std::array<unsigned char, 64>& bytes) {
+/// libmpg123 inside libsndfile writes warnings to stderr; an ID3 tag or a frame's sync bits say that it is MPEG.
+bool belongs_to_ffmpeg(const std::array<unsigned char, 4>& bytes) {
   const std::string_view head(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (head.starts_with("ID3") || head.starts_with("OggS")) return true;
-  if (bytes[0] == 0xff && (bytes[1] & 0xe0) == 0xe0) return true;
-  return head.substr(8, 8) == "WAVEfmt " && bytes[20] == 0x55 && bytes[21] == 0;
+  return bytes[0] == 0xff && (bytes[1] & 0xe0) == 0xe0;
 }
 
 }  // namespace

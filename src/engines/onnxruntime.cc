@@ -77,9 +77,17 @@ void ORT_API_CALL forward_log(void*, OrtLoggingLevel level, const char* category
   log(ours, one_line(fmt::format("onnxruntime: {} [{} {}]", message, category, location)));
 }
 
-/// Never destroyed: sessions in static objects may outlive any static of ours.
+/// The official Linux libraries from 1.29 on report sessions and models to Microsoft over the network, from threads of their
+/// own and with a database in the home folder, unless this variable is set before the environment is made
+/// (microsoft/onnxruntime PR 27379: the C function that turns it off comes too late). Someone's own setting wins.
+Ort::Env* make_environment() {
+  setenv("ORT_DISABLE_TELEMETRY", "1", 0);
+  return new Ort::Env(ORT_LOGGING_LEVEL_WARNING, "whimbrel", forward_log, nullptr);
+}
+
+/// Never destroyed: the order in which the statics of two libraries go is not ours to choose.
 Ort::Env& environment() {
-  static auto* env = new Ort::Env(ORT_LOGGING_LEVEL_WARNING, "whimbrel", forward_log, nullptr);
+  static Ort::Env* env = make_environment();
   return *env;
 }
 

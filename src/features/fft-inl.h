@@ -33,7 +33,7 @@ HWY_INLINE V broadcast(float x) { return hn::Set(kFloats, x); }
 
 /// Points of the spectrum, in place.
 struct Points {
-  float* HWY_RESTRICT data;
+  float* data;
 
   HWY_INLINE Complex get(int p) const {
     return {hn::Load(kFloats, data + 2 * kLanes * p), hn::Load(kFloats, data + 2 * kLanes * p + kLanes)};
@@ -177,7 +177,7 @@ void run_pass(const MelTables& tables, const FftPass& pass, In in, Points out, i
 }
 
 /// Half of the smallest first-level cache that is common.
-constexpr int kBlockPoints = 262144 / static_cast<int>(2 * sizeof(float) * kLanes);
+constexpr int kBlockPoints = 16384 / static_cast<int>(2 * sizeof(float) * kLanes);
 
 /// Passes 0 .. depth over the points [begin, end), which they turn into one block of the last.
 inline void run_passes(const MelTables& tables, std::size_t depth, Samples in, Points out, int begin, int end) {

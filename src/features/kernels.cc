@@ -19,40 +19,55 @@ HWY_BEFORE_NAMESPACE();
 namespace whimbrel {
 namespace HWY_NAMESPACE {
 
-/// panel[r * stride + c] = columns[c][r], four by four. Frames overlap: that is n_fft / hop times less to transpose than whole
-/// frames would be, and frame f's sample s is then found at column f + s / hop.
-inline void transpose(const FrameBatch& batch, float* panel, int stride) {
-  int done = 0;
 #if HWY_TARGET != HWY_SCALAR
-  const hn::FixedTag<float, 4> d;
-  const hn::RepartitionToWide<decltype(d)> wide;
-  done = batch.rows / 4 * 4;
-  for (int c = 0; c < batch.column_count; c += 4) {
-    // Columns beyond the last repeat it; no frame reads them.
-    const auto column = [&](int i) { return batch.columns[std::min(c + i, batch.column_count - 1)]; };
-    const float* const c0 = column(0);
-    const float* const c1 = column(1);
-    const float* const c2 = column(2);
-    const float* const c3 = column(3);
-    for (int r = 0; r < done; r += 4) {
-      const auto x0 = hn::LoadU(d, c0 + r);
-      const auto x1 = hn::LoadU(d, c1 + r);
-      const auto x2 = hn::LoadU(d, c2 + r);
-      const auto x3 = hn::LoadU(d, c3 + r);
-      const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, x0, x1));
-      const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, x2, x3));
-      const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, x0, x1));
-      const auto high23 = hn::BitCast(wide, hn::InterleaveUpper(d, x2, x3));
-      float* const out = panel + r * stride + c;
-      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(wide, low01, low23)), d, out);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(wide, low01, low23)), d, out + stride);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(wide, high01, high23)), d, out + 2 * stride);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(wide, high01, high23)), d, out + 3 * stride);
-    }
+/// Four samples of each of kCount / 4 columns, every fourth, side by side.
+template <int kCount>
+HWY_INLINE auto load_fours(const float* const* columns, int row) {
+  if constexpr (kCount == 4) {
+    return hn::LoadU(hn::FixedTag<float, 4>(), columns[0] + row);
+  } else {
+    return hn::Combine(hn::FixedTag<float, kCount>(), load_fours<kCount / 2>(columns + kCount / 2, row),
+                       load_fours<kCount / 2>(columns, row));
   }
+}
+
+/// kCount columns at a time, in blocks of four by four.
+template <int kCount>
+HWY_INLINE void transpose_columns(const float* const* columns, int rows, int stride, float* out) {
+  const hn::FixedTag<float, kCount> d;
+  const hn::RepartitionToWide<decltype(d)> wide;
+  for (int r = 0; r < rows; r += 4, out += 4 * stride) {
+    const auto x0 = load_fours<kCount>(columns, r);
+    const auto x1 = load_fours<kCount>(columns + 1, r);
+    const auto x2 = load_fours<kCount>(columns + 2, r);
+    const auto x3 = load_fours<kCount>(columns + 3, r);
+    const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, x0, x1));
+    const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, x2, x3));
+    const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, x0, x1));
+    const auto high23 = hn::BitCast(wide, hn::InterleaveUpper(d, x2, x3));
+    hn::StoreU(hn::BitCast(d, hn::InterleaveLower(wide, low01, low23)), d, out);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(wide, low01, low23)), d, out + stride);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveLower(wide, high01, high23)), d, out + 2 * stride);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(wide, high01, high23)), d, out + 3 * stride);
+  }
+}
 #endif
-  for (int r = done; r < batch.rows; ++r) {
-    for (int c = 0; c < batch.column_count; ++c) panel[r * stride + c] = batch.columns[c][r];
+
+/// panel[r * column_count + c] = columns[c][r]. Frames overlap: that is n_fft / hop times less to transpose than whole frames would be,
+/// and sample s of frame f is then found at row s % hop, column f + s / hop.
+inline void transpose(const FrameBatch& batch, float* panel) {
+  const int stride = batch.column_count;
+  int done_rows = 0;
+#if HWY_TARGET != HWY_SCALAR
+  done_rows = batch.rows / 4 * 4;
+  int column = 0;
+  for (; column + kLanes <= stride; column += kLanes) {
+    transpose_columns<kLanes>(batch.columns + column, done_rows, stride, panel + column);
+  }
+  for (; column < stride; column += 4) transpose_columns<4>(batch.columns + column, done_rows, stride, panel + column);
+#endif
+  for (int r = done_rows; r < batch.rows; ++r) {
+    for (int c = 0; c < stride; ++c) panel[r * stride + c] = batch.columns[c][r];
   }
 }
 
@@ -120,7 +135,7 @@ HWY_INLINE V band_sum(const MelBand& band, const float* magnitudes) {
 }
 
 void mel_power(const MelTables& tables, const FrameBatch& batch, const Scratch& scratch, float* mel, std::int64_t mel_stride) {
-  transpose(batch, scratch.panel, scratch.stride);
+  transpose(batch, scratch.panel);
   const Points spectrum{scratch.spectrum};
   run_passes(tables, tables.passes.size() - 1, Samples{scratch.panel, scratch.offsets, tables.window.data()}, spectrum, 0,
              tables.points);

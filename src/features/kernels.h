@@ -12,18 +12,17 @@ namespace whimbrel {
 struct FrameBatch {
   /// Column c points at sample c * hop_samples of the first frame: there are min(hop_samples, n_fft) samples.
   const float* const* columns = nullptr;
-  int column_count = 0;
+  int column_count = 0;  // a multiple of 4
   int rows = 0;
   int frames = 0;
 };
 
-/// Memory of one front end, all aligned to a vector. `stride` is column_count rounded up to 4.
+/// Memory of one front end, all aligned to a vector.
 struct Scratch {
-  float* panel = nullptr;          // [rows][stride]: the samples of a batch, transposed
+  float* panel = nullptr;          // [rows][column_count]: the samples of a batch, transposed
   const int* offsets = nullptr;    // [points][2]: where in the panel the FFT reads, in MelTables::order
   float* spectrum = nullptr;       // [points][2][lanes]
   float* magnitudes = nullptr;     // [points + 1][lanes]: |X|^power
-  int stride = 0;
 };
 
 struct SimdKernels {

@@ -64,16 +64,16 @@ struct MelFrontEnd::Impl {
     const int lanes = simd.lanes;
     const int points = tables->points;
     rows = std::min(config.hop_samples, config.n_fft);
-    columns.resize(static_cast<std::size_t>(lanes - 1 + ceil_div(config.n_fft, config.hop_samples)));
-    scratch.stride = static_cast<int>(ceil_div(static_cast<std::int64_t>(columns.size()), 4) * 4);
+    const auto stride = static_cast<int>(ceil_div(lanes - 1 + ceil_div(config.n_fft, config.hop_samples), 4) * 4);
+    columns.resize(static_cast<std::size_t>(stride));
     edge.resize(columns.size() * static_cast<std::size_t>(rows));
     for (const int point : tables->order) {
       for (const int sample : {2 * point, 2 * point + 1}) {
-        offsets.push_back(sample % config.hop_samples * scratch.stride + sample / config.hop_samples);
+        offsets.push_back(sample % config.hop_samples * stride + sample / config.hop_samples);
       }
     }
     const std::int64_t padded = ceil_div(config.n_mels * frames, lanes) * lanes;
-    memory = {aligned_floats(std::int64_t{rows} * scratch.stride), aligned_floats(std::int64_t{2} * points * lanes),
+    memory = {aligned_floats(std::int64_t{rows} * stride), aligned_floats(std::int64_t{2} * points * lanes),
               aligned_floats((std::int64_t{points} + 1) * lanes), aligned_floats(padded),
               aligned_floats(shift_frames > 0 ? padded : 1)};
     scratch.panel = memory[0].get();

@@ -14,6 +14,7 @@ float sigmoid(float x) {
 }
 
 void softmax(std::span<float> row) {
+  if (row.empty()) return;
   const float largest = *std::max_element(row.begin(), row.end());
   double sum = 0;
   for (float& x : row) {

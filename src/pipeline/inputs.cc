@@ -80,6 +80,17 @@ std::vector<RecordingName> find_recordings(const std::vector<std::string>& input
   return found;
 }
 
+double estimated_seconds(const std::vector<RecordingName>& recordings) {
+  constexpr double kBytesPerSecond = 20'000;  // between 8 kB of Ogg Vorbis and 96 kB of 48 kHz WAV
+  double bytes = 0;
+  for (const auto& recording : recordings) {
+    std::error_code missing;
+    const auto size = fs::file_size(recording.path, missing);
+    if (!missing) bytes += static_cast<double>(size);
+  }
+  return bytes / kBytesPerSecond;
+}
+
 std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int index, int count) {
   if (count < 1 || index < 1 || index > count) {
     throw Error(ErrorCode::invalid_argument, fmt::format("shard {}/{}, expected I/N with 1 <= I <= N", index, count));

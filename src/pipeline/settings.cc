@@ -4,12 +4,23 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
 
 namespace whimbrel {
 namespace {
 
-/// A batch that is never far from the best: below it the engines' fixed cost a call shows, above it activations leave the cache.
-constexpr int kDefaultBatch = 4;
+/// Batches to try. One window at a time keeps activations in the cache, which is what most convolutional networks like best on one
+/// thread; some with large weights or small activations gain from sharing the weights over a few windows.
+constexpr int kDefaultBatch = 1;
+constexpr int kOtherBatch = 4;
+
+/// A trial may take so long in all, and only where the run is expected to take many times longer.
+constexpr double kTrial_s = 2.0;
+constexpr double kTrialPays_s = 60.0;
+/// One measurement: long enough for a few inferences of a small network on every worker.
+constexpr double kMeasure_s = 0.15;
 
 std::vector<std::string> engine_words() {
   std::vector<std::string> words = {"auto"};
@@ -65,11 +76,62 @@ OpenedModel open_checked(const Manifest& manifest, Setting setting, int workers)
   return opened;
 }
 
+/// Windows a second with all workers at it.
+double measure(Session& session, int batch, int workers) {
+  std::atomic<std::int64_t> windows{0};
+  Clock::time_point begin, end;
+  {
+    std::vector<std::unique_ptr<Runner>> runners;
+    for (int w = 0; w < workers; ++w) runners.push_back(session.make_runner());
+    std::vector<std::jthread> threads;
+    begin = Clock::now();
+    for (auto& runner : runners) {
+      threads.emplace_back([&] {
+        do {
+          runner->run();
+          windows += batch;
+        } while (seconds_between(begin, Clock::now()) < kMeasure_s);
+      });
+    }
+    threads.clear();  // joins
+    end = Clock::now();
+  }
+  return static_cast<double>(windows) / seconds_between(begin, end);
+}
+
+/// What else could be faster than `first`, the most promising first.
+std::vector<Setting> rivals_of(Setting first, const std::vector<EngineKind>& engines, bool batch_is_free) {
+  std::vector<Setting> rivals;
+  for (const auto engine : engines) {
+    if (engine != first.engine) rivals.push_back({engine, first.batch});
+  }
+  if (batch_is_free) {
+    for (const auto engine : engines) rivals.push_back({engine, kOtherBatch});
+  }
+  return rivals;
+}
+
 }  // namespace
 
-OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers) {
-  const auto candidates = candidates_for(manifest, engine);
-  return open_checked(manifest, {candidates.front(), batch > 0 ? batch : kDefaultBatch}, workers);
+OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers, double expected_windows) {
+  const auto engines = candidates_for(manifest, engine);
+  const auto begin = Clock::now();
+  auto best = open_checked(manifest, {engines.front(), batch > 0 ? batch : kDefaultBatch}, workers);
+  const auto rivals = rivals_of(best.setting, engines, batch == 0);
+  if (rivals.empty()) return best;
+  double best_rate = measure(*best.session, best.setting.batch, workers);
+  if (expected_windows / best_rate < kTrialPays_s) return best;
+  for (const auto& setting : rivals) {
+    if (seconds_between(begin, Clock::now()) > kTrial_s) break;
+    auto rival = open_checked(manifest, setting, workers);
+    const double rate = measure(*rival.session, setting.batch, workers);
+    log(LogLevel::debug, fmt::format("{} batch {}: {:.1f} windows/s; {} batch {}: {:.1f}", to_string(setting.engine), setting.batch, rate,
+                                     to_string(best.setting.engine), best.setting.batch, best_rate));
+    if (rate <= best_rate) continue;
+    best = std::move(rival);
+    best_rate = rate;
+  }
+  return best;
 }
 
 }  // namespace whimbrel

@@ -21,10 +21,12 @@ struct OpenedModel {
   SessionCheck check;
 };
 
-/// Opens `manifest`'s model with the engine named, or with "auto" the one that proves faster here (see settings.cc).
-/// @param batch  0: chosen
+/// Opens `manifest`'s model with the engine named, or with "auto" the one that proves fastest: where the run is expected to take
+/// minutes, up to two seconds go into trying engines and batches with all workers; a short run starts with what is usually best.
+/// @param batch             0: chosen
+/// @param expected_windows  roughly how many windows the run has
 /// @throws Error{invalid_argument} for an unknown engine, Error{unsupported} when none can read the file, Error{bad_manifest} when
-/// the output does not fit the labels or is not finite
-OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers);
+/// the output does not fit the labels or the probe
+OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers, double expected_windows);
 
 }  // namespace whimbrel

@@ -60,6 +60,25 @@ TEST_F(LoadingDeathTest, OneEngineDoesNotLoadTheOther) {
   EXPECT_EXIT(only_one(), ExitedWithCode(0), "");
 }
 
+std::ptrdiff_t entries(const std::filesystem::path& folder) {
+  return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
+}
+
+TEST_F(LoadingDeathTest, OnnxRuntimeStartsNoThreadAndLeavesNoFile) {
+  if (!engine_status(EngineKind::onnxruntime).available) GTEST_SKIP() << engine_status(EngineKind::onnxruntime).remedy;
+  WHIMBREL_NEED_FILE("linear.onnx");
+  const auto home = std::filesystem::path(testing::TempDir()) / "whimbrel-empty-home";
+  std::filesystem::create_directories(home);
+  const auto open_and_run = [&] {
+    setenv("HOME", home.c_str(), 1);
+    for (const char* variable : {"ORT_DISABLE_TELEMETRY", "CI", "XDG_CACHE_HOME"}) unsetenv(variable);
+    const auto session = open_session(EngineKind::onnxruntime, test_file("linear.onnx"), {.batch = 2, .workers = 2});
+    session->make_runner()->run();
+    leave_with(entries("/proc/self/task") == 1 && entries(home) == 0, "");
+  };
+  EXPECT_EXIT(open_and_run(), ExitedWithCode(0), "");
+}
+
 TEST_F(LoadingDeathTest, AMissingOnnxRuntimeSaysHowToGetIt) {
   WHIMBREL_NEED_FILE("linear.onnx");
   EXPECT_EXIT(expect_unavailable(EngineKind::onnxruntime, "WHIMBREL_ONNXRUNTIME", "/nowhere/libonnxruntime.so"),

@@ -36,12 +36,16 @@ def make_parser():
     parser.add_argument("--front-end", required=True, metavar="FILE", help="what the network is fed: TOML with [input]")
     parser.add_argument("--labels", required=True, metavar="FILE", help="one class a line")
     parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder to write into")
-    parser.add_argument("--checkpoint", metavar="FILE", help=".pth or .safetensors; without it timm's networks have random weights")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help=".pth or .safetensors; without it timm's networks have random weights"
+    )
     parser.add_argument("--num-classes", type=int, metavar="N", help="of a timm network; default: as many as labels")
     parser.add_argument("--in-chans", type=int, metavar="N", help="of a timm network; default: the front end's channels")
     parser.add_argument("--name", help="of the model and its files; default: that of the network")
     parser.add_argument("--activation", default="sigmoid", choices=("sigmoid", "softmax", "none"), help="default: sigmoid")
-    parser.add_argument("--tolerance", type=float, default=1e-3, metavar="X", help="largest difference to PyTorch; default: 1e-3")
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-3, metavar="X", help="largest difference to PyTorch; default: 1e-3"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, also on failure")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     return parser
@@ -64,7 +68,9 @@ def run(arguments):
         from . import export
         from .networks import load_network
     except ImportError as error:
-        raise ExportError("unsupported", f"{error}; export needs: pip install torch timm onnx onnxscript onnxruntime") from error
+        raise ExportError(
+            "unsupported", f"{error}; export needs: pip install torch timm onnx onnxscript onnxruntime"
+        ) from error
     torch.manual_seed(0)  # a network without a checkpoint is the same at every call
     module, output_names, name = load_network(arguments.model, len(labels), channels, arguments.checkpoint)
     manifest = {

@@ -83,16 +83,16 @@ def check_example(example, row):
         example = torch.as_tensor(np.asarray(example))
     if tuple(example.shape[1:]) != row or example.ndim == 0 or len(example) == 0:
         found = f"example is {list(example.shape)}, expected {shown(row)}"
-        raise ExportError("invalid_argument", f"{found}: the shape that the manifest's [input] describes; correct one of the two")
+        raise ExportError(
+            "invalid_argument", f"{found}: the shape that the manifest's [input] describes; correct one of the two"
+        )
     return example.detach().to("cpu", torch.float32)
 
 
 def check_inputs(example, row):
-    """Batches of 1, 2, 5 and 1 rows: the probe, uniform, normal, and the caller's example. The first is what the probe records."""
-    generator = torch.Generator().manual_seed(0)
-    uniform = torch.rand((2, *row), generator=generator)
-    normal = torch.randn((5, *row), generator=generator)
-    return [graph.probe_row(row), uniform.numpy(), normal.numpy(), example[:1].numpy()]
+    """Batches of 1, 2, 5 and 1 rows: the probe, twice uniform in [0, 1) as the probe is, and the caller's example."""
+    random = np.random.default_rng(0)
+    return [graph.probe_row(row), *(random.random((n, *row), np.float32) for n in (2, 5)), example[:1].numpy()]
 
 
 def prepare(module, example, output_names):
@@ -102,7 +102,9 @@ def prepare(module, example, output_names):
     try:
         module = copy.deepcopy(module)
     except Exception as error:
-        raise ExportError("invalid_argument", f"copy.deepcopy of the network fails: {error}; export a freshly built one") from error
+        raise ExportError(
+            "invalid_argument", f"copy.deepcopy of the network fails: {error}; export a freshly built one"
+        ) from error
     # Strides of a channels-last network would be written into its weights' layout.
     module = module.to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
     outputs = call(module, example[:1])
@@ -117,7 +119,9 @@ def call(module, x):
         with torch.no_grad(), graph.quiet():
             return module(x)
     except Exception as error:
-        raise ExportError("invalid_argument", f"the network fails on {list(x.shape)}: {type(error).__name__}: {error}") from error
+        raise ExportError(
+            "invalid_argument", f"the network fails on {list(x.shape)}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def run_pytorch(module, x):
@@ -139,7 +143,9 @@ def output_shapes(inputs, expected):
         for y, first in zip(ys, expected[0], strict=True):
             if y.shape != (len(x), *first.shape[1:]):
                 wanted = [len(x), *first.shape[1:]]
-                raise ExportError("invalid_argument", f"an output is {list(y.shape)} for a batch of {len(x)}, expected {wanted}: batch first")
+                raise ExportError(
+                    "invalid_argument", f"an output is {list(y.shape)} for a batch of {len(x)}, expected {wanted}: batch first"
+                )
     return [y.shape for y in expected[0]]
 
 

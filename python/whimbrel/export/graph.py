@@ -119,7 +119,9 @@ def fold(raw_path, path, row, output_rows):
         value.CopyFrom(tensor)
     onnx.checker.check_model(model, full_check=True)
     if model.ByteSize() > MAX_BYTES:
-        raise ExportError("unsupported", f"the network has {model.ByteSize()} bytes, expected at most {MAX_BYTES} (one ONNX file)")
+        raise ExportError(
+            "unsupported", f"the network has {model.ByteSize()} bytes, expected at most {MAX_BYTES} (one ONNX file)"
+        )
     onnx.save(model, path)
     return len(graph.node)
 
@@ -170,7 +172,7 @@ def largest_difference(expected, found, names, tolerance, who):
             scale = min(1.0, float(np.abs(x).max()))
             allowed = max(tolerance * scale, 1e-9)
             if not difference <= allowed:
-                found = f"{who}: {name} differs from PyTorch by {difference:.3g} on random input"
-                raise ExportError("engine", f"{found}, expected at most {allowed:.3g} (largest value {np.abs(x).max():.3g})")
+                what = f"{who}: {name} differs from PyTorch by {difference:.3g} on known input"
+                raise ExportError("engine", f"{what}, expected at most {allowed:.3g} (largest value {np.abs(x).max():.3g})")
             largest = max(largest, difference)
     return largest

@@ -102,17 +102,19 @@ def check_table(table, keys, where):
 def check_input(table, where):
     """[input] and [input.mel], complete. @throws ExportError bad_manifest"""
     if not isinstance(table, dict):
-        raise ExportError("bad_manifest", f"{where}: no table [input]; a front end has [input] and, for kind = \"mel\", [input.mel]")
+        raise ExportError(
+            "bad_manifest", f'{where}: no table [input]; a front end has [input] and, for kind = "mel", [input.mel]'
+        )
     mel = table.get("mel")
     table = check_table({k: v for k, v in table.items() if k != "mel"}, INPUT, f"{where} [input]")
     table.setdefault("hop_s", table["window_s"])
     if table["kind"] == "waveform":
         if mel is not None:
-            raise ExportError("bad_manifest", f"{where}: [input.mel] beside kind = \"waveform\"; remove one of the two")
+            raise ExportError("bad_manifest", f'{where}: [input.mel] beside kind = "waveform"; remove one of the two')
         return table
     if mel is None:
         near = did_you_mean("mel", table)
-        raise ExportError("bad_manifest", f"{where}: no table [input.mel], which kind = \"mel\" needs{near}")
+        raise ExportError("bad_manifest", f'{where}: no table [input.mel], which kind = "mel" needs{near}')
     mel = check_table(mel, MEL, f"{where} [input.mel]")
     mel.setdefault("win_length", mel["n_fft"])
     mel.setdefault("f_max_hz", table["sample_rate_hz"] / 2)
@@ -127,16 +129,22 @@ def check_mel(mel, table, where):
         raise ExportError("bad_manifest", f"{where} win_length={mel['win_length']}, expected at most n_fft={mel['n_fft']}")
     if not mel["f_min_hz"] < top <= nyquist:
         found = f"f_min_hz={mel['f_min_hz']:g}, f_max_hz={top:g}"
-        raise ExportError("bad_manifest", f"{where} {found}, expected f_min_hz < f_max_hz <= {nyquist:g} (half of sample_rate_hz)")
+        raise ExportError(
+            "bad_manifest", f"{where} {found}, expected f_min_hz < f_max_hz <= {nyquist:g} (half of sample_rate_hz)"
+        )
     if mel["normalize"] == "mean_std" and ("mean" not in mel or "std" not in mel):
-        raise ExportError("bad_manifest", f"{where} normalize = \"mean_std\" needs mean and std; add them")
+        raise ExportError("bad_manifest", f'{where} normalize = "mean_std" needs mean and std; add them')
     if mel.get("std") == 0:
         raise ExportError("bad_manifest", f"{where} std=0, expected a number other than 0")
     if window_samples(table) < mel["n_fft"] // 2 + 1:
         found = f"window of {window_samples(table)} samples"
-        raise ExportError("bad_manifest", f"{where} n_fft={mel['n_fft']} is too long for a {found}; set a longer input.window_s")
+        raise ExportError(
+            "bad_manifest", f"{where} n_fft={mel['n_fft']} is too long for a {found}; set a longer input.window_s"
+        )
     if not mel["center"] and window_samples(table) < mel["n_fft"]:
-        raise ExportError("bad_manifest", f"{where} n_fft={mel['n_fft']}, expected at most the window's {window_samples(table)} samples")
+        raise ExportError(
+            "bad_manifest", f"{where} n_fft={mel['n_fft']}, expected at most the window's {window_samples(table)} samples"
+        )
 
 
 def window_samples(table):
@@ -216,9 +224,13 @@ def check_labels(labels, where):
             raise ExportError("bad_manifest", f"{where}: label {number} is {label!r}, expected a string")
         label = label.strip()
         if not label or "\n" in label:
-            raise ExportError("bad_manifest", f"{where}: label {number} is empty or has a line break, expected one class a line")
+            raise ExportError(
+                "bad_manifest", f"{where}: label {number} is empty or has a line break, expected one class a line"
+            )
         if label in lines:
-            raise ExportError("bad_manifest", f"{where}: label {label!r} stands on lines {lines[label]} and {number}; expected once")
+            raise ExportError(
+                "bad_manifest", f"{where}: label {label!r} stands on lines {lines[label]} and {number}; expected once"
+            )
         lines[label] = number
     if not lines:
         raise ExportError("bad_manifest", f"{where}: no labels, expected one a class")
@@ -229,7 +241,9 @@ def toml_value(value):
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = "".join(f"\\u{ord(c):04x}" if c < " " or c == "\x7f" else c for c in value.replace("\\", "\\\\").replace('"', '\\"'))
+        escaped = "".join(
+            f"\\u{ord(c):04x}" if c < " " or c == "\x7f" else c for c in value.replace("\\", "\\\\").replace('"', '\\"')
+        )
         return f'"{escaped}"'
     return repr(value)
 

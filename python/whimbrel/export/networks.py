@@ -9,8 +9,8 @@ import sys
 
 from .errors import ExportError, did_you_mean, some
 
-PREFIXES = ("module.", "model.", "_orig_mod.", "net.")
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+PREFIXES = ("module.", "model.", "_orig_mod.")  # of DataParallel, Lightning, torch.compile
+WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
 def load_network(reference, classes, in_chans, checkpoint=None):
@@ -57,15 +57,16 @@ def import_timm():
 
 def create_timm(name, classes, in_chans):
     timm = import_timm()
-    # Only names that timm itself lists: a hub address would go to the network.
-    known = timm.list_models()
-    if name.split(".", 1)[0] not in known:
-        near = did_you_mean(name, known, 3) or "; timm.list_models() has the names"
+    # Only names that timm itself has: a hub address would go to the network.
+    if not timm.is_model(name):
+        near = did_you_mean(name.split(".", 1)[0], timm.list_models(), 3) or "; timm.list_models() has the names"
         raise ExportError("invalid_argument", f"timm {timm.__version__} has no model {name!r}{near}")
     try:
         return timm.create_model(name, pretrained=False, num_classes=classes, in_chans=in_chans)
     except RuntimeError as error:  # an unknown tag behind the dot
-        raise ExportError("invalid_argument", f"timm cannot create {name!r}: {error}; leave out the tag behind the dot") from error
+        raise ExportError(
+            "invalid_argument", f"timm cannot create {name!r}: {error}; leave out the tag behind the dot"
+        ) from error
 
 
 def call_factory(reference):
@@ -84,7 +85,9 @@ def call_factory(reference):
         function = getattr(python, function_name, None)
         if not callable(function):
             names = [n for n, f in vars(python).items() if inspect.isfunction(f) or inspect.isclass(f)]
-            raise ExportError("invalid_argument", f"{path} has no function {function_name!r}; it has {some(names, 9) or 'none'}")
+            raise ExportError(
+                "invalid_argument", f"{path} has no function {function_name!r}; it has {some(names, 9) or 'none'}"
+            )
         made = function(*(int(a) if re.fullmatch(r"-?\d+", a) else a for a in arguments))
     except ExportError:
         raise
@@ -159,5 +162,7 @@ def fit_checkpoint(module, path):
         faults.append(f"{len(other)} of another shape ({some(shapes)})")
     if faults:
         remedy = "check the network's name, --num-classes and --in-chans"
-        raise ExportError("invalid_argument", f"{path} does not fit the network's {len(wanted)} tensors: {'; '.join(faults)}; {remedy}")
+        raise ExportError(
+            "invalid_argument", f"{path} does not fit the network's {len(wanted)} tensors: {'; '.join(faults)}; {remedy}"
+        )
     module.load_state_dict(state, strict=False)

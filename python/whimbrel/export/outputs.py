@@ -27,7 +27,9 @@ def name_outputs(shapes, names, table, classes):
     if names is None:
         names = list(given.values()) or default_names(shapes, classes, found)
     if len(names) != len(shapes) or len(set(names)) != len(names) or "input" in names:
-        raise ExportError("invalid_argument", f"the network has {len(shapes)} output(s) ({found}), named {list(names)}; expected a name each")
+        raise ExportError(
+            "invalid_argument", f"the network has {len(shapes)} output(s) ({found}), named {list(names)}; expected a name each"
+        )
     for role, name in given.items():
         if name not in names:
             raise ExportError("invalid_argument", f"[output] {role} = {name!r}, expected one of {list(names)}")
@@ -37,7 +39,9 @@ def name_outputs(shapes, names, table, classes):
             roles[role] = name
     by_name = dict(zip(names, shapes, strict=True))
     if "clip" not in roles or list(by_name[roles["clip"]][1:]) != [classes]:
-        raise ExportError("invalid_argument", f"the network's outputs are {found}, expected clip-wise [batch, {classes}]: one value a label")
+        raise ExportError(
+            "invalid_argument", f"the network's outputs are {found}, expected clip-wise [batch, {classes}]: one value a label"
+        )
     if "embedding" in roles and len(by_name[roles["embedding"]]) != 2:
         raise ExportError("invalid_argument", f"the embedding is one of {found}, expected [batch, d]")
     complete = {role: roles[role] for role in ROLES if role in roles}
@@ -55,7 +59,9 @@ def default_names(shapes, classes, found):
     for shape in shapes:
         roles.append(role_of(shape, classes, roles))
     if None in roles:
-        raise ExportError("invalid_argument", f"the network's outputs are {found}: which is which does not show; give output_names")
+        raise ExportError(
+            "invalid_argument", f"the network's outputs are {found}: which is which does not show; give output_names"
+        )
     return [words[role] for role in roles]
 
 
