@@ -46,7 +46,8 @@ void expect_level(const MelConfig& config) {
 void validate(const MelConfig& config, int sample_rate_hz) {
   if (sample_rate_hz < 1) {
     throw Error(ErrorCode::bad_manifest,
-                fmt::format("[input] sample_rate_hz={}, expected at least 1; set input.sample_rate_hz in the manifest", sample_rate_hz));
+                fmt::format("[input] sample_rate_hz={}, expected at least 1; set input.sample_rate_hz in the manifest",
+                            sample_rate_hz));
   }
   const double nyquist_hz = sample_rate_hz / 2.0;
   expect_fft(config.n_fft);

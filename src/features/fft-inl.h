@@ -168,10 +168,17 @@ void run_pass(const MelTables& tables, const FftPass& pass, In in, Points out, i
           pass4(pass, w, out, base);
         }
         break;
-      case 2: pass2(pass, w, in, out, base); break;
-      case 3: pass_odd<3>(pass, w, in, out, base); break;
-      case 5: pass_odd<5>(pass, w, in, out, base); break;
-      default: pass_odd<0>(pass, w, in, out, base);
+      case 2:
+        pass2(pass, w, in, out, base);
+        break;
+      case 3:
+        pass_odd<3>(pass, w, in, out, base);
+        break;
+      case 5:
+        pass_odd<5>(pass, w, in, out, base);
+        break;
+      default:
+        pass_odd<0>(pass, w, in, out, base);
     }
   }
 }

@@ -53,8 +53,8 @@ HWY_INLINE void transpose_columns(const float* const* columns, int rows, int str
 }
 #endif
 
-/// panel[r * column_count + c] = columns[c][r]. Frames overlap: that is n_fft / hop times less to transpose than whole frames would be,
-/// and sample s of frame f is then found at row s % hop, column f + s / hop.
+/// panel[r * column_count + c] = columns[c][r]. Frames overlap: that is n_fft / hop times less to transpose than whole frames
+/// would be, and sample s of frame f is then found at row s % hop, column f + s / hop.
 inline void transpose(const FrameBatch& batch, float* panel) {
   const int stride = batch.column_count;
   int done_rows = 0;

@@ -19,10 +19,10 @@ struct FrameBatch {
 
 /// Memory of one front end, all aligned to a vector.
 struct Scratch {
-  float* panel = nullptr;          // [rows][column_count]: the samples of a batch, transposed
-  const int* offsets = nullptr;    // [points][2]: where in the panel the FFT reads, in MelTables::order
-  float* spectrum = nullptr;       // [points][2][lanes]
-  float* magnitudes = nullptr;     // [points + 1][lanes]: |X|^power
+  float* panel = nullptr;        // [rows][column_count]: the samples of a batch, transposed
+  const int* offsets = nullptr;  // [points][2]: where in the panel the FFT reads, in MelTables::order
+  float* spectrum = nullptr;     // [points][2][lanes]
+  float* magnitudes = nullptr;   // [points + 1][lanes]: |X|^power
 };
 
 struct SimdKernels {

@@ -40,8 +40,9 @@ void check_window(const MelConfig& config, std::int64_t window_samples, std::int
                             window_samples, needed, config.n_fft));
   }
   if (shift_samples < 1) {
-    throw Error(ErrorCode::bad_manifest,
-                fmt::format("[input] windows {} samples apart, expected at least 1; set input.hop_s in the manifest", shift_samples));
+    throw Error(
+        ErrorCode::bad_manifest,
+        fmt::format("[input] windows {} samples apart, expected at least 1; set input.hop_s in the manifest", shift_samples));
   }
 }
 

@@ -48,7 +48,7 @@ class OutputFormat {
   /// Completes and renames. Called once; also after an interrupted run, with what there is: of a recording that was begun but
   /// not ended, run-wide files keep the windows that came, and its own file is not written.
   virtual void finish() = 0;
-  /// Files written, for the summary; after finish(). A folder where there is a file a recording.
+  /// Files written, for the summary; after finish(). A pattern ("out/*.txt") where there is a file a recording.
   virtual std::vector<std::filesystem::path> files() const = 0;
   /// Rows that had to be filled because no recording gave them (kaggle with a sample submission).
   virtual std::int64_t rows_filled() const { return 0; }

@@ -16,9 +16,9 @@ namespace {
 constexpr int kDefaultBatch = 1;
 constexpr int kOtherBatch = 4;
 
-/// A trial may take so long in all, and only where the run is expected to take many times longer.
+/// A trial may take so long, and no more than this share of what the run is expected to take: what it can hope to save.
 constexpr double kTrial_s = 2.0;
-constexpr double kTrialPays_s = 60.0;
+constexpr double kTrialShare = 0.1;
 /// One measurement: long enough for a few inferences of a small network on every worker.
 constexpr double kMeasure_s = 0.15;
 
@@ -119,10 +119,12 @@ OpenedModel open_best(const Manifest& manifest, const std::string& engine, int b
   auto best = open_checked(manifest, {engines.front(), batch > 0 ? batch : kDefaultBatch}, workers);
   const auto rivals = rivals_of(best.setting, engines, batch == 0);
   if (rivals.empty()) return best;
+  const auto opened = Clock::now();
+  const double open_s = seconds_between(begin, opened);
   double best_rate = measure(*best.session, best.setting.batch, workers);
-  if (expected_windows / best_rate < kTrialPays_s) return best;
+  const double allowed_s = std::min(kTrial_s, kTrialShare * expected_windows / best_rate);
   for (const auto& setting : rivals) {
-    if (seconds_between(begin, Clock::now()) > kTrial_s) break;
+    if (seconds_between(opened, Clock::now()) + open_s + kMeasure_s > allowed_s) break;
     auto rival = open_checked(manifest, setting, workers);
     const double rate = measure(*rival.session, setting.batch, workers);
     log(LogLevel::debug, fmt::format("{} batch {}: {:.1f} windows/s; {} batch {}: {:.1f}", to_string(setting.engine), setting.batch, rate,

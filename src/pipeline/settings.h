@@ -21,8 +21,8 @@ struct OpenedModel {
   SessionCheck check;
 };
 
-/// Opens `manifest`'s model with the engine named, or with "auto" the one that proves fastest: where the run is expected to take
-/// minutes, up to two seconds go into trying engines and batches with all workers; a short run starts with what is usually best.
+/// Opens `manifest`'s model with the engine named, or with "auto" the one that proves fastest: engines and batches are tried
+/// with all workers for up to two seconds or a tenth of the expected run; a short run starts with what is usually best.
 /// @param batch             0: chosen
 /// @param expected_windows  roughly how many windows the run has
 /// @throws Error{invalid_argument} for an unknown engine, Error{unsupported} when none can read the file, Error{bad_manifest} when

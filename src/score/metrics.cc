@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "whimbrel/score.h"
 
@@ -12,10 +13,6 @@ namespace {
 /// Rows that the BirdCLEF 2023 metric adds, so that a class without positives is defined and rare classes weigh less.
 /// Source: kaggle.com/competitions/birdclef-2023, padded cmAP, padding_factor=5.
 constexpr std::size_t kPadding = 5;
-
-std::int64_t count_positives(std::span<const std::uint8_t> truth) {
-  return std::count_if(truth.begin(), truth.end(), [](std::uint8_t t) { return t != 0; });
-}
 
 /// A NaN has no place in any order: sorting with one is undefined.
 void check_column(std::span<const float> scores, std::span<const std::uint8_t> truth) {
@@ -37,54 +34,65 @@ void check_sizes(const ScoredTable& table) {
                                                        table.scores.size(), table.truth.size(), rows, classes));
 }
 
-/// Rows of one class, best score first.
-std::vector<std::size_t> best_first(std::span<const float> scores) {
-  std::vector<std::size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-  return order;
+/// How many positive and negative rows share one score.
+struct Tie {
+  std::int64_t positives = 0;
+  std::int64_t negatives = 0;
+};
+
+/// The distinct scores of a class, best first.
+std::vector<Tie> ties_of(std::span<const float> scores, std::span<const std::uint8_t> truth) {
+  check_column(scores, truth);
+  std::vector<std::pair<float, bool>> rows;
+  rows.reserve(scores.size());
+  for (std::size_t i = 0; i < scores.size(); ++i) rows.emplace_back(scores[i], truth[i] != 0);
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<Tie> ties;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (i == 0 || rows[i].first != rows[i - 1].first) ties.emplace_back();
+    ++(rows[i].second ? ties.back().positives : ties.back().negatives);
+  }
+  return ties;
 }
 
-/// Calls `take(positives, negatives)` for each group of equal scores, best first.
-template <class Take>
-void each_tie(std::span<const float> scores, std::span<const std::uint8_t> truth, Take take) {
-  check_column(scores, truth);
-  const auto order = best_first(scores);
-  for (std::size_t begin = 0; begin < order.size();) {
-    std::int64_t positives = 0, negatives = 0;
-    std::size_t end = begin;
-    for (; end < order.size() && scores[order[end]] == scores[order[begin]]; ++end)
-      ++(truth[order[end]] != 0 ? positives : negatives);
-    take(positives, negatives);
-    begin = end;
+std::int64_t count_positives(const std::vector<Tie>& ties) {
+  return std::accumulate(ties.begin(), ties.end(), std::int64_t{0},
+                         [](std::int64_t n, const Tie& tie) { return n + tie.positives; });
+}
+
+std::optional<double> roc_auc(const std::vector<Tie>& ties) {
+  std::int64_t positives = 0, negatives = 0;
+  double won = 0;  // pairs in which the positive ranks above the negative, a tie counting half: exact below 2^52
+  for (const auto& [p, n] : ties) {
+    won += static_cast<double>(positives) * static_cast<double>(n) + 0.5 * static_cast<double>(p) * static_cast<double>(n);
+    positives += p;
+    negatives += n;
   }
+  if (positives == 0 || negatives == 0) return std::nullopt;
+  return won / (static_cast<double>(positives) * static_cast<double>(negatives));
+}
+
+std::optional<double> average_precision(const std::vector<Tie>& ties) {
+  const auto all = count_positives(ties);
+  if (all == 0) return std::nullopt;
+  std::int64_t positives = 0, seen = 0;
+  double sum = 0;
+  for (const auto& [p, n] : ties) {
+    positives += p;
+    seen += p + n;
+    sum += static_cast<double>(p) / static_cast<double>(all) * (static_cast<double>(positives) / static_cast<double>(seen));
+  }
+  return sum;
 }
 
 }  // namespace
 
 std::optional<double> roc_auc(std::span<const float> scores, std::span<const std::uint8_t> truth) {
-  std::int64_t positives = 0, negatives = 0;
-  double won = 0;  // pairs in which the positive ranks above the negative, a tie counting half
-  each_tie(scores, truth, [&](std::int64_t p, std::int64_t n) {
-    won += static_cast<double>(positives) * static_cast<double>(n) + 0.5 * static_cast<double>(p) * static_cast<double>(n);
-    positives += p;
-    negatives += n;
-  });
-  if (positives == 0 || negatives == 0) return std::nullopt;
-  return won / (static_cast<double>(positives) * static_cast<double>(negatives));
+  return roc_auc(ties_of(scores, truth));
 }
 
 std::optional<double> average_precision(std::span<const float> scores, std::span<const std::uint8_t> truth) {
-  const auto all = count_positives(truth);
-  std::int64_t positives = 0, seen = 0;
-  double sum = 0;
-  each_tie(scores, truth, [&](std::int64_t p, std::int64_t n) {
-    positives += p;
-    seen += p + n;
-    sum += static_cast<double>(p) / static_cast<double>(all) * (static_cast<double>(positives) / static_cast<double>(seen));
-  });
-  if (all == 0) return std::nullopt;
-  return sum;
+  return average_precision(ties_of(scores, truth));
 }
 
 Scores score_table(const ScoredTable& table) {
@@ -100,9 +108,8 @@ Scores score_table(const ScoredTable& table) {
       scores[r] = table.scores[r * classes + c];
       truth[r] = table.truth[r * classes + c];
     }
-    ClassScore score{
-        .name = table.classes[c], .roc_auc = roc_auc(scores, truth), .average_precision = average_precision(scores, truth)};
-    score.positives = count_positives(truth);
+    const auto ties = ties_of(scores, truth);
+    ClassScore score{table.classes[c], count_positives(ties), roc_auc(ties), average_precision(ties)};
     if (score.roc_auc) {
       auc_sum += *score.roc_auc;
       ++result.classes_scored;

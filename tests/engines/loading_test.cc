@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include "engines/models.h"
 
@@ -68,13 +69,16 @@ TEST_F(LoadingDeathTest, OnnxRuntimeStartsNoThreadAndLeavesNoFile) {
   if (!engine_status(EngineKind::onnxruntime).available) GTEST_SKIP() << engine_status(EngineKind::onnxruntime).remedy;
   WHIMBREL_NEED_FILE("linear.onnx");
   const auto home = std::filesystem::path(testing::TempDir()) / "whimbrel-empty-home";
+  std::filesystem::remove_all(home);
   std::filesystem::create_directories(home);
   const auto open_and_run = [&] {
     setenv("HOME", home.c_str(), 1);
     for (const char* variable : {"ORT_DISABLE_TELEMETRY", "CI", "XDG_CACHE_HOME"}) unsetenv(variable);
+    std::thread([] {}).join();  // a sanitizer's own thread comes with the first of ours
+    const auto threads = entries("/proc/self/task");
     const auto session = open_session(EngineKind::onnxruntime, test_file("linear.onnx"), {.batch = 2, .workers = 2});
     session->make_runner()->run();
-    leave_with(entries("/proc/self/task") == 1 && entries(home) == 0, "");
+    leave_with(entries("/proc/self/task") == threads && entries(home) == 0, "");
   };
   EXPECT_EXIT(open_and_run(), ExitedWithCode(0), "");
 }

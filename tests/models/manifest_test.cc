@@ -286,10 +286,11 @@ TEST_F(ManifestTest, NeedsMeanAndStdToNormalizeByThem) {
 
 TEST_F(ManifestTest, RefusesFilesOutsideOfItsFolder) {
   std::ofstream(root_ / "outside.txt") << "noise\n";
+  const std::string absolute = root_ / "outside.txt";
+  const std::string paths[] = {"../outside.txt", "sub/../../outside.txt", absolute, "..", ".", ""};
   for (const std::string key : {"file = \"b0.onnx\"", "labels = \"labels.txt\""}) {
     const auto name = key.substr(0, key.find(' '));
-    for (const std::string path :
-         {"../outside.txt", "sub/../../outside.txt", (root_ / "outside.txt").string().c_str(), "..", ".", ""}) {
+    for (const auto& path : paths) {
       EXPECT_THAT(refusal(key, name + " = \"" + path + "\""),
                   AllOf(HasSubstr("model." + name + "=\"" + path + "\""), HasSubstr("inside the manifest's own folder")));
     }

@@ -62,11 +62,13 @@ inline std::vector<double> spectrum(const MelConfig& c, std::span<const float> w
     samples[static_cast<std::size_t>(at)] = hann * padded(window, t * c.hop_samples + at - (c.center ? n / 2 : 0), c);
   }
   std::vector<std::complex<double>> roots;
-  for (std::int64_t i = 0; i < n; ++i) roots.push_back(std::polar(1.0, -2 * std::numbers::pi * static_cast<double>(i) / static_cast<double>(n)));
+  for (std::int64_t i = 0; i < n; ++i)
+    roots.push_back(std::polar(1.0, -2 * std::numbers::pi * static_cast<double>(i) / static_cast<double>(n)));
   std::vector<double> out;
   for (std::int64_t k = 0; k <= n / 2; ++k) {
     std::complex<double> sum;
-    for (std::int64_t i = 0; i < n; ++i) sum += samples[static_cast<std::size_t>(i)] * roots[static_cast<std::size_t>(i * k % n)];
+    for (std::int64_t i = 0; i < n; ++i)
+      sum += samples[static_cast<std::size_t>(i)] * roots[static_cast<std::size_t>(i * k % n)];
     out.push_back(std::pow(std::abs(sum), c.power));
   }
   return out;

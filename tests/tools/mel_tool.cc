@@ -63,12 +63,14 @@ struct Job {
 };
 
 /// One pass over all windows. Returns how many there were.
-std::int64_t run(MelFrontEnd& front_end, const Job& job, std::span<const float> samples, std::vector<float>& plane, std::ostream* out) {
+std::int64_t run(MelFrontEnd& front_end, const Job& job, std::span<const float> samples, std::vector<float>& plane,
+                 std::ostream* out) {
   front_end.restart();
   std::int64_t windows = 0;
   for (std::int64_t start = 0; start + job.window_samples <= std::ssize(samples); start += job.shift_samples, ++windows) {
     front_end.compute(samples.subspan(static_cast<std::size_t>(start), static_cast<std::size_t>(job.window_samples)), plane);
-    if (out) out->write(reinterpret_cast<const char*>(plane.data()), static_cast<std::streamsize>(plane.size() * sizeof(float)));
+    if (out)
+      out->write(reinterpret_cast<const char*>(plane.data()), static_cast<std::streamsize>(plane.size() * sizeof(float)));
   }
   return windows;
 }

@@ -17,13 +17,13 @@ __all__ = ["ExportError", "export"]
 def export(module, example, out_dir, manifest, *, output_names=None, log=None):
     """Writes NAME.onnx, NAME.pt, NAME.toml, NAME.probe.npy and labels.txt into a folder; all of them or, on an error, none.
 
-    @param module        torch.nn.Module of any precision; copied, never changed. It takes one tensor and returns a tensor, a tuple or
-                         a dict of them: clip-wise [batch, classes], frame-wise [batch, classes, frames] or [batch, frames, classes],
-                         embedding [batch, d]; the first is needed
+    @param module        torch.nn.Module of any precision; copied, never changed. It takes one tensor and returns a tensor, a
+                         tuple or a dict of them: clip-wise [batch, classes], frame-wise [batch, classes, frames] or
+                         [batch, frames, classes], embedding [batch, d]; the first is needed
     @param example       [n, channels, n_mels, frames] or [n, samples], float32: one real input
     @param out_dir       made where absent
-    @param manifest      mapping with the manifest's tables, or the path of such a TOML file: "model" (labels: a list or a path; name,
-                         weight), "input" (with "mel"), "output" and "probe" (tolerance) where not the defaults
+    @param manifest      mapping with the manifest's tables, or the path of such a TOML file: "model" (labels: a list or a path;
+                         name, weight), "input" (with "mel"), "output" and "probe" (tolerance) where not the defaults
     @param output_names  names of the outputs in the module's order; default: those of manifest["output"], or by their shapes
     @param log           called with a line at each step
     @return              a dict of what was written: paths, sizes, opset, parameters, largest differences

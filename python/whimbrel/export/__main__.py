@@ -71,15 +71,17 @@ def run(arguments):
         raise ExportError(
             "unsupported", f"{error}; export needs: pip install torch timm onnx onnxscript onnxruntime"
         ) from error
+    log = (lambda line: None) if arguments.quiet else (lambda line: print(f"export: {line}", file=sys.stderr, flush=True))
     torch.manual_seed(0)  # a network without a checkpoint is the same at every call
-    module, output_names, name = load_network(arguments.model, len(labels), channels, arguments.checkpoint)
+    module, output_names, name = load_network(arguments.model, len(labels), row, arguments.checkpoint)
     manifest = {
         "model": {"name": arguments.name or name, "labels": labels},
         "input": front_end,
         "output": {"activation": arguments.activation},
         "probe": {"tolerance": arguments.tolerance},
     }
-    log = (lambda line: None) if arguments.quiet else (lambda line: print(f"export: {line}", file=sys.stderr, flush=True))
+    if arguments.checkpoint is None and arguments.model.startswith("timm:"):
+        log("no --checkpoint: the weights are random, good for measuring speed only")
     return export(module, torch.zeros(1, *row), pathlib.Path(arguments.out), manifest, output_names=output_names, log=log)
 
 

@@ -17,6 +17,7 @@ from . import graph
 from .errors import ExportError
 from .manifest import check_manifest, row_shape, to_toml
 from .outputs import name_outputs
+from .reference import Reference, call, largest
 
 LABELS = "labels.txt"
 
@@ -41,23 +42,26 @@ def write_model(module, example, out_dir, manifest, output_names, log):
     row = row_shape(manifest["input"])
     example = check_example(example, row)
     module, output_names = prepare(module, example, output_names)
-    inputs = check_inputs(example, row)
-    expected = [run_pytorch(module, x) for x in inputs]
-    shapes = output_shapes(inputs, expected)
-    output_names, outputs = name_outputs(shapes, output_names, manifest["output"], len(labels))
     parameters = sum(p.numel() for p in module.parameters())
     log(f"{name}: {parameters / 1e6:.2f} M parameters, input {shown(row)}, {len(labels)} classes")
+    reference = Reference(module, example, row, tolerance)
+    output_names, manifest["output"] = name_outputs(reference.shapes, output_names, manifest["output"], len(labels))
+    if reference.scale != 1:
+        manifest["probe"]["tolerance"] = 4 * reference.rounding
+        log(
+            f"warning: the network amplifies rounding: PyTorch's float32 and float64 answers differ by {reference.rounding:.2g} on the "
+            f"probe, which is recorded with that tolerance; files are compared on input up to {reference.scale:g} instead"
+        )
+    rows = {n: shape[1:] for n, shape in zip(output_names, reference.shapes, strict=True)}
 
     out_dir = pathlib.Path(out_dir)
     with staging(out_dir, name, labels) as folder:
-        files = {kind: folder / f"{name}.{kind}" for kind in ("onnx", "pt", "probe.npy", "toml")}
-        rows = {n: shape[1:] for n, shape in zip(output_names, shapes, strict=True)}
-        facts = write_onnx(module, files["onnx"], row, rows, (inputs, expected), tolerance, log)
-        facts |= write_pt(module, files["pt"], output_names, (inputs, expected), tolerance, log)
-        clip = expected[0][output_names.index(outputs["clip"])]
-        np.save(files["probe.npy"], clip[0].astype(np.float32))
+        facts = write_onnx(module, folder / f"{name}.onnx", row, rows, reference, tolerance, log)
+        facts |= write_torchscript(module, folder / f"{name}.pt", output_names, reference, tolerance, log)
+        clip = reference.probe[output_names.index(manifest["output"]["clip"])]
+        np.save(folder / f"{name}.probe.npy", clip[0].astype(np.float32))
         (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
-        files["toml"].write_text(to_toml(file_tables(manifest, outputs), made_by(facts)), encoding="utf-8")
+        (folder / f"{name}.toml").write_text(to_toml(file_tables(manifest), made_by(facts)), encoding="utf-8")
     log(f"wrote {out_dir / name}.toml, .onnx, .pt, .probe.npy and {LABELS}")
     return {
         "model": name,
@@ -69,9 +73,10 @@ def write_model(module, example, out_dir, manifest, output_names, log):
         "classes": len(labels),
         "parameters": parameters,
         "input": {"name": graph.INPUT_NAME, "shape": [-1, *row]},
-        "outputs": [{"name": n, "shape": [-1, *rows[n]]} for n in output_names],
+        "outputs": [{"name": n, "shape": [-1, *shape]} for n, shape in rows.items()],
         **facts,
-        "largest_output": max(float(np.abs(y).max()) for ys in expected for y in ys),
+        "pytorch_rounding": reference.rounding,
+        "largest_probe_output": largest(reference.probe),
         "tolerance": tolerance,
         "seconds": round(time.monotonic() - started, 2),
     }
@@ -81,18 +86,12 @@ def check_example(example, row):
     """[n, *row] float32. @throws ExportError invalid_argument"""
     if not isinstance(example, torch.Tensor):
         example = torch.as_tensor(np.asarray(example))
-    if tuple(example.shape[1:]) != row or example.ndim == 0 or len(example) == 0:
+    if example.ndim == 0 or tuple(example.shape[1:]) != row or len(example) == 0:
         found = f"example is {list(example.shape)}, expected {shown(row)}"
         raise ExportError(
             "invalid_argument", f"{found}: the shape that the manifest's [input] describes; correct one of the two"
         )
     return example.detach().to("cpu", torch.float32)
-
-
-def check_inputs(example, row):
-    """Batches of 1, 2, 5 and 1 rows: the probe, twice uniform in [0, 1) as the probe is, and the caller's example."""
-    random = np.random.default_rng(0)
-    return [graph.probe_row(row), *(random.random((n, *row), np.float32) for n in (2, 5)), example[:1].numpy()]
 
 
 def prepare(module, example, output_names):
@@ -105,54 +104,17 @@ def prepare(module, example, output_names):
         raise ExportError(
             "invalid_argument", f"copy.deepcopy of the network fails: {error}; export a freshly built one"
         ) from error
-    # Strides of a channels-last network would be written into its weights' layout.
+    # The strides of a channels-last network would be written into its weights' layout.
     module = module.to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
     outputs = call(module, example[:1])
     if isinstance(outputs, dict):
-        keys = list(outputs)
-        return Tuple(module, keys), output_names or keys
+        return Tuple(module, list(outputs)), output_names or list(outputs)
     return module, output_names
 
 
-def call(module, x):
-    try:
-        with torch.no_grad(), graph.quiet():
-            return module(x)
-    except Exception as error:
-        raise ExportError(
-            "invalid_argument", f"the network fails on {list(x.shape)}: {type(error).__name__}: {error}"
-        ) from error
-
-
-def run_pytorch(module, x):
-    """Every output as an array. @throws ExportError invalid_argument: not tensors, or not finite"""
-    outputs = call(module, torch.from_numpy(x))
-    outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-    for output in outputs:
-        if not isinstance(output, torch.Tensor):
-            expected = "a tensor, or a tuple or dict of tensors"
-            raise ExportError("invalid_argument", f"the network returns {type(output).__name__}, expected {expected}")
-        if not torch.isfinite(output).all():
-            raise ExportError("invalid_argument", "the network's own output is not finite; its weights are broken")
-    return graph.arrays(outputs)
-
-
-def output_shapes(inputs, expected):
-    """Of the first run; only the batch may differ in the others. @throws ExportError invalid_argument"""
-    for x, ys in zip(inputs, expected, strict=True):
-        for y, first in zip(ys, expected[0], strict=True):
-            if y.shape != (len(x), *first.shape[1:]):
-                wanted = [len(x), *first.shape[1:]]
-                raise ExportError(
-                    "invalid_argument", f"an output is {list(y.shape)} for a batch of {len(x)}, expected {wanted}: batch first"
-                )
-    return [y.shape for y in expected[0]]
-
-
-def write_onnx(module, path, row, output_rows, runs, tolerance, log):
+def write_onnx(module, path, row, output_rows, reference, tolerance, log):
     """The first exporter whose file answers as PyTorch does. @throws ExportError engine: what each of them did"""
-    inputs, expected = runs
-    example = torch.from_numpy(inputs[1])  # 2 rows: a batch of one would be taken for a constant
+    example = torch.from_numpy(reference.inputs[1])  # 2 rows: a batch of one would be taken for a constant
     raw = path.with_suffix(".raw")
     failures = []
     for exporter, write in graph.EXPORTERS.items():
@@ -161,18 +123,16 @@ def write_onnx(module, path, row, output_rows, runs, tolerance, log):
             with graph.quiet(), torch.no_grad():
                 write(module, example, list(output_rows), str(raw))
             operators = graph.fold(raw, path, row, output_rows)
-            found = graph.run_onnx(path, inputs)
-            difference = graph.largest_difference(expected, found, output_rows, tolerance, "ONNX Runtime")
+            difference = reference.compare(graph.run_onnx(path, reference.inputs), output_rows, tolerance, "ONNX Runtime")
         except Exception as error:  # exporters throw whatever their parts throw
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            failures.append(f"the {exporter} exporter: {first_line}")
+            failures.append(f"the {exporter} exporter: {first_line(error)}")
             log(failures[-1])
             continue
         finally:
             raw.unlink(missing_ok=True)
         size = path.stat().st_size
-        text = f"{operators} operators, opset {graph.OPSET}, by the {exporter} exporter in {time.monotonic() - started:.1f} s"
-        log(f"ONNX: {size / 1e6:.1f} MB, {text}; largest difference {difference:.2g}")
+        how = f"{operators} operators, opset {graph.OPSET}, by the {exporter} exporter in {time.monotonic() - started:.1f} s"
+        log(f"ONNX: {size / 1e6:.1f} MB, {how}; largest difference {difference:.2g}")
         return {
             "exporter": exporter,
             "opset": graph.OPSET,
@@ -183,27 +143,30 @@ def write_onnx(module, path, row, output_rows, runs, tolerance, log):
     raise ExportError("engine", f"no ONNX file that answers as PyTorch does; {'; '.join(failures)}")
 
 
-def write_pt(module, path, output_names, runs, tolerance, log):
-    inputs, expected = runs
+def write_torchscript(module, path, output_names, reference, tolerance, log):
+    """@throws ExportError engine: the file cannot be written, or does not answer as PyTorch does"""
     started = time.monotonic()
     try:
-        graph.write_torchscript(module, torch.from_numpy(inputs[1]), path)
-        found = graph.run_torchscript(path, inputs)
+        graph.trace(module, torch.from_numpy(reference.inputs[1]), path)
+        found = graph.run_torchscript(path, reference.inputs)
     except Exception as error:
-        raise ExportError("engine", f"TorchScript: {str(error).strip().splitlines()[0]}") from error
-    difference = graph.largest_difference(expected, found, output_names, tolerance, "TorchScript")
+        raise ExportError("engine", f"TorchScript: {first_line(error)}") from error
+    difference = reference.compare(found, output_names, tolerance, "TorchScript")
     size = path.stat().st_size
     log(f"TorchScript: {size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s; largest difference {difference:.2g}")
     return {"torchscript_bytes": size, "max_difference_torchscript": difference}
 
 
-def file_tables(manifest, outputs):
-    model = manifest["model"]
-    name = model["name"]
+def first_line(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def file_tables(manifest):
+    name = manifest["model"]["name"]
     return {
-        "model": {"name": name, "file": f"{name}.onnx", "labels": LABELS, "weight": model["weight"]},
+        "model": {"name": name, "file": f"{name}.onnx", "labels": LABELS, "weight": manifest["model"]["weight"]},
         "input": manifest["input"],
-        "output": outputs,
+        "output": manifest["output"],
         "probe": {"output": f"{name}.probe.npy", "tolerance": manifest["probe"]["tolerance"]},
     }
 
@@ -225,8 +188,8 @@ def staging(out_dir, name, labels):
         out_dir.mkdir(parents=True, exist_ok=True)
         others = [path.name for path in sorted(out_dir.glob("*.toml")) if path.name != f"{name}.toml"]
         old = out_dir / LABELS
-        if others and old.exists() and old.read_text(encoding="utf-8").split("\n") != [*labels, ""]:
-            raise ExportError("invalid_argument", f"{old} has other labels, and {others[0]} needs them; choose another -o")
+        if others and old.exists() and old.read_text(encoding="utf-8").split() != "\n".join(labels).split():
+            raise ExportError("invalid_argument", f"{old} has other labels, and {others[0]} needs them; choose another folder")
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out_dir))
     except OSError as error:
         raise ExportError("io", f"{out_dir}: {error.strerror}, expected a folder that can be written") from error

@@ -93,9 +93,9 @@ def session(path, optimized_path=None):
 def fold(raw_path, path, row, output_rows):
     """Folds constants and batch normalization, and leaves a portable file: standard operators, no trace of this machine.
 
-    ONNX Runtime's basic level rewrites within the standard only; without it a network with standardized weights (NFNet) carries each
-    weight twice, or computes it anew at every run. Declared shapes are those that were seen: torch writes the batch's symbol on
-    axes that have nothing to do with it.
+    ONNX Runtime's basic level rewrites within the standard only; without it a network with standardized weights (NFNet)
+    carries each weight twice, or computes it anew at every run. Declared shapes are those that were seen: torch writes the
+    batch's symbol on axes that have nothing to do with it.
 
     @param output_rows  {name: shape without the batch}
     @return  number of operators
@@ -126,7 +126,7 @@ def fold(raw_path, path, row, output_rows):
     return len(graph.node)
 
 
-def write_torchscript(module, example, path):
+def trace(module, example, path):
     import torch
 
     # Ours is the check that follows; torch's own would trace three times.
@@ -153,26 +153,3 @@ def run_onnx(path, inputs):
 def arrays(outputs):
     outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
     return [o.numpy() for o in outputs]
-
-
-def largest_difference(expected, found, names, tolerance, who):
-    """Largest absolute difference over all inputs and outputs.
-
-    What is compared with the tolerance is relative to an output's largest value where that is below 1: an untrained network answers
-    with 1e-5, and any file would pass an absolute check.
-
-    @throws ExportError engine: a shape or a value that differs
-    """
-    largest = 0.0
-    for xs, ys in zip(expected, found, strict=True):
-        for name, x, y in zip(names, xs, ys, strict=True):
-            if x.shape != y.shape:
-                raise ExportError("engine", f"{who}: {name} is {list(y.shape)}, PyTorch's is {list(x.shape)}")
-            difference = float(np.abs(x.astype(np.float64) - y).max())
-            scale = min(1.0, float(np.abs(x).max()))
-            allowed = max(tolerance * scale, 1e-9)
-            if not difference <= allowed:
-                what = f"{who}: {name} differs from PyTorch by {difference:.3g} on known input"
-                raise ExportError("engine", f"{what}, expected at most {allowed:.3g} (largest value {np.abs(x).max():.3g})")
-            largest = max(largest, difference)
-    return largest

@@ -13,16 +13,17 @@ PREFIXES = ("module.", "model.", "_orig_mod.")  # of DataParallel, Lightning, to
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
-def load_network(reference, classes, in_chans, checkpoint=None):
+def load_network(reference, classes, row, checkpoint=None):
     """A network in eval mode, its output names or None, and a name for its files. Never downloads weights.
 
     @param reference   "timm:NAME" or "FILE.py:FUNCTION[:ARGUMENT...]"
+    @param row         shape of one input row; its channels are the timm network's
     @param checkpoint  .pth/.pt/.ckpt or .safetensors, or None
     @throws ExportError invalid_argument, not_found, unsupported
     """
     if reference.startswith("timm:"):
         name = reference.removeprefix("timm:")
-        module, names = create_timm(name, classes, in_chans), None
+        module, names = create_timm(name, classes, row[0] if len(row) == 3 else 1), None
     elif ".py:" in reference:
         module, names, name = call_factory(reference)
     else:
@@ -30,6 +31,8 @@ def load_network(reference, classes, in_chans, checkpoint=None):
         raise ExportError("invalid_argument", f"model {reference!r}, expected {expected}")
     if checkpoint is not None:
         fit_checkpoint(module, checkpoint)
+    elif reference.startswith("timm:") and len(row) == 3:
+        settle_batch_norm(module, row)
     return module.eval(), names, name
 
 
@@ -69,8 +72,30 @@ def create_timm(name, classes, in_chans):
         ) from error
 
 
+def settle_batch_norm(module, row):
+    """Gives a network with random weights batch-norm statistics of noise, as one step of training would.
+
+    With timm's own (mean 0, variance 1) signals grow or vanish from layer to layer: tf_efficientnet_b0 answers with 3e-5, and
+    tf_efficientnetv2_m with 1e5, of which float32 has no digit right, so that nothing could be compared with it.
+    """
+    import torch
+
+    norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches, here one
+    with torch.no_grad():
+        module.train()(torch.rand(4, *row))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
 def call_factory(reference):
-    """FILE.py:FUNCTION[:ARGUMENT...]: a function that returns a module, or (module, [output names]). Whole numbers arrive as int."""
+    """FILE.py:FUNCTION[:ARGUMENT...] -> the module that the function returns, its output names or None, and a name.
+
+    Whole numbers among the arguments arrive as int, the rest as str.
+    """
     file, _, call = reference.partition(".py:")
     path = pathlib.Path(file + ".py")
     function_name, *arguments = call.split(":")

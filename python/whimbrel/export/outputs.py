@@ -6,7 +6,10 @@ ROLES = ("clip", "frame", "embedding")
 
 
 def role_of(shape, classes, taken):
-    """By its shape alone: [batch, classes] is clip-wise, three axes with the classes among them frame-wise, [batch, d] an embedding."""
+    """By its shape alone.
+
+    [batch, classes] is clip-wise, three axes with the classes among them frame-wise, any other [batch, d] an embedding.
+    """
     if len(shape) == 2 and shape[1] == classes and "clip" not in taken:
         return "clip"
     if len(shape) == 3 and classes in shape[1:] and "frame" not in taken:
@@ -68,7 +71,7 @@ def default_names(shapes, classes, found):
 def frame_axis(shape, classes, given):
     axes = {"class_first": 1, "class_last": 2}
     fitting = [axis for axis, at in axes.items() if len(shape) == 3 and shape[at] == classes]
-    if given is not None and given not in fitting or not fitting:
+    if not fitting or given not in (None, *fitting):
         expected = f"[batch, {classes}, frames] (class_first) or [batch, frames, {classes}] (class_last)"
         raise ExportError("invalid_argument", f"the frame-wise output is {['batch', *shape[1:]]}, expected {expected}")
     return given or fitting[0]
