@@ -4,11 +4,6 @@ Every round times each of them once, so that a drift of the machine meets all al
 same definition in float64.
 """
 
-import os
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"  # before NumPy is loaded
-
 import argparse
 import json
 import pathlib
@@ -21,6 +16,7 @@ import librosa
 import numpy as np
 import torch
 from common import print_machine
+from threadpoolctl import threadpool_limits
 
 RATE = 32000
 MEL = {"sr": RATE, "n_fft": 2048, "n_mels": 128, "fmin": 20, "fmax": 16000}
@@ -48,9 +44,9 @@ def with_torch(hop, dtype=torch.float32):
     return run
 
 
-def with_whimbrel(tool, path, hop, *words):
+def with_whimbrel(tool, hop, *words):
     command = [tool, "--rate", RATE, "--window-samples", 5 * RATE, "--shift-samples", 5 * RATE, "--hop-samples", hop]
-    command += ["--f-min-hz", 20, "--f-max-hz", 16000, "--top-db", 80, "--normalize", "minmax", *words, path]
+    command += ["--f-min-hz", 20, "--f-max-hz", 16000, "--top-db", 80, "--normalize", "minmax", *words]
     return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout
 
 
@@ -66,7 +62,7 @@ def compare(tool, path, samples, hop, rounds):
     for i in range(rounds + 1):  # the first one warms up
         row = {"librosa": [milliseconds(with_librosa, samples, hop)], "torch": [milliseconds(torch_run, samples)]}
         for limit in ("AVX3", "AVX2"):
-            bench = json.loads(with_whimbrel(tool, path, hop, "--max-target", limit, "--bench", 20))
+            bench = json.loads(with_whimbrel(tool, hop, "--max-target", limit, "--bench", 20, path))
             row[f"whimbrel {bench['target']}"] = bench["window_ms"]
         for name, values in row.items():
             if i > 0:
@@ -76,7 +72,7 @@ def compare(tool, path, samples, hop, rounds):
     out = path.with_suffix(".plane")
     for name in times:
         if name.startswith("whimbrel"):
-            with_whimbrel(tool, path, hop, out, "--max-target", name.split()[1])
+            with_whimbrel(tool, hop, "--max-target", name.split()[1], path, out)
             planes[name] = np.fromfile(out, np.float32).reshape(128, -1)
     report(hop, times, {name: float(np.abs(plane - exact).max()) for name, plane in planes.items()})
 
@@ -99,7 +95,7 @@ def main():
     print_machine()
     print(f"librosa {librosa.__version__}, torch {torch.__version__}, numpy {np.__version__}")
     samples = np.random.default_rng(1).uniform(-0.5, 0.5, 5 * RATE).astype(np.float32)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         path = pathlib.Path(folder) / "in.f32"
         samples.tofile(path)
         for hop in (512, 1024):

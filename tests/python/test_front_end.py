@@ -16,8 +16,9 @@ RATES = [16000, 22050, 32000, 44100, 48000]
 SECONDS = 2
 
 # The front end computes in float32, whose FFT leaves some 3e-8 of the loudest bin's amplitude in every bin. Real recordings and
-# noise stay within 1e-3 dB over all that top_db = 80 keeps. 80 dB below a pure tone there is nothing but the window's side lobes,
-# 1e-4 of the tone in amplitude, and 3e-8 of that is 3e-3 dB (PyTorch's own float32 FFT is off by as much); 70 dB below it is 1e-3.
+# noise stay within 1e-3 dB over all that top_db = 80 keeps. 80 dB below a pure tone there is nothing but the window's side
+# lobes, 1e-4 of the tone in amplitude, and 3e-8 of that is 3e-3 dB (PyTorch's float32 FFT is off by as much); 70 dB below it is
+# 1e-3 dB.
 TOP_DB = 80
 TOLERANCE_DB = 1e-3
 

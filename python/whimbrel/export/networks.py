@@ -31,8 +31,6 @@ def load_network(reference, classes, row, checkpoint=None):
         raise ExportError("invalid_argument", f"model {reference!r}, expected {expected}")
     if checkpoint is not None:
         fit_checkpoint(module, checkpoint)
-    elif reference.startswith("timm:") and len(row) == 3:
-        settle_batch_norm(module, row)
     return module.eval(), names, name
 
 
@@ -70,25 +68,6 @@ def create_timm(name, classes, in_chans):
         raise ExportError(
             "invalid_argument", f"timm cannot create {name!r}: {error}; leave out the tag behind the dot"
         ) from error
-
-
-def settle_batch_norm(module, row):
-    """Gives a network with random weights batch-norm statistics of noise, as one step of training would.
-
-    With timm's own (mean 0, variance 1) signals grow or vanish from layer to layer: tf_efficientnet_b0 answers with 3e-5, and
-    tf_efficientnetv2_m with 1e5, of which float32 has no digit right, so that nothing could be compared with it.
-    """
-    import torch
-
-    norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches, here one
-    with torch.no_grad():
-        module.train()(torch.rand(4, *row))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def call_factory(reference):
