@@ -90,6 +90,7 @@ def recordings(count, seconds, fmt="ogg"):
 def run(command, env=None):
     """Runs one whole process. Returns wall seconds, CPU seconds, peak RSS in MB and its standard output."""
     begin = time.perf_counter()
+    env = {**(env or os.environ), "ORT_DISABLE_TELEMETRY": "1"}  # the wheel reports over the network otherwise; whimbrel turns it off too
     process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)

@@ -36,7 +36,7 @@ void check_finite(const Session& session, const Outputs& outputs, std::string_vi
     const auto bad = std::ranges::find_if(outputs[i], [](float v) { return !std::isfinite(v); });
     if (bad == outputs[i].end()) continue;
     throw Error(
-        ErrorCode::engine,
+        ErrorCode::bad_manifest,
         fmt::format("{}: value {} of output '{}' is {} on known input, expected finite values; the weights or the conversion "
                     "are broken: export the model again, or try the other engine",
                     what, bad - outputs[i].begin(), session.outputs()[i].name, *bad));
@@ -57,7 +57,7 @@ double difference_to(std::span<const float> expected, std::span<const float> got
     if (std::isnan(largest)) break;
   }
   if (!(largest <= tolerance)) {
-    throw Error(ErrorCode::engine,
+    throw Error(ErrorCode::bad_manifest,
                 fmt::format("{}: the output on the probe input is off by {:.3g}, expected at most {:.3g}; the model "
                             "file is not the one of the manifest, or this engine computes it wrongly: try the other",
                             what, largest, tolerance));

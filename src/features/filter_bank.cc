@@ -56,7 +56,7 @@ std::vector<MelBand> mel_bands(const MelConfig& config, int sample_rate_hz) {
 
 std::vector<float> mel_filter_bank(const MelConfig& config, int sample_rate_hz) {
   validate(config, sample_rate_hz);
-  const auto bins = static_cast<std::size_t>(config.n_fft / 2 + 1);
+  const auto bins = static_cast<std::size_t>(config.n_fft) / 2 + 1;
   std::vector<float> bank(static_cast<std::size_t>(config.n_mels) * bins);
   const auto bands = mel_bands(config, sample_rate_hz);
   for (std::size_t b = 0; b < bands.size(); ++b) {

@@ -46,9 +46,9 @@ void add_order(MelTables& tables) {
 /// Periodic Hann, as librosa, SciPy and PyTorch make it for spectra, centred in n_fft.
 std::vector<double> hann(const MelConfig& config) {
   std::vector<double> window(static_cast<std::size_t>(config.n_fft));
-  const int start = (config.n_fft - config.win_length) / 2;
+  double* const out = window.data() + (config.n_fft - config.win_length) / 2;
   for (int i = 0; i < config.win_length; ++i) {
-    window[static_cast<std::size_t>(start + i)] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / config.win_length);
+    out[i] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / config.win_length);
   }
   return window;
 }

@@ -65,14 +65,14 @@ TEST_P(CheckSession, ThrowsWhenTheProbeIsMissed) {
   clip.resize(5);
   clip[3] += 0.5F;
   const auto e = error_of([&] { check("sed.onnx", 4, clip, 1e-3); });
-  EXPECT_EQ(e.code(), ErrorCode::engine);
+  EXPECT_EQ(e.code(), ErrorCode::bad_manifest);
   EXPECT_THAT(e.what(),
               HasSubstr(std::string(to_string(GetParam())) + ", sed.onnx: the output on the probe input is off by 0.5"));
 }
 
 TEST_P(CheckSession, ThrowsWhenTheProbeIsNotANumberOrOfAnotherSize) {
   const std::vector<float> unknown(5, std::nanf(""));
-  EXPECT_EQ(error_of([&] { check("sed.onnx", 1, unknown, 1e-3); }).code(), ErrorCode::engine);
+  EXPECT_EQ(error_of([&] { check("sed.onnx", 1, unknown, 1e-3); }).code(), ErrorCode::bad_manifest);
   const auto e = error_of([&] { check("sed.onnx", 1, std::vector<float>(4), 1e-3); });
   EXPECT_EQ(e.code(), ErrorCode::bad_manifest);
   EXPECT_THAT(e.what(), HasSubstr("the recorded probe has 4 values, a row of the output has 5"));
@@ -80,7 +80,7 @@ TEST_P(CheckSession, ThrowsWhenTheProbeIsNotANumberOrOfAnotherSize) {
 
 TEST_P(CheckSession, ThrowsOnNonFiniteOutput) {
   const auto e = error_of([&] { check("nan.onnx", 2); });
-  EXPECT_EQ(e.code(), ErrorCode::engine);
+  EXPECT_EQ(e.code(), ErrorCode::bad_manifest);
   EXPECT_THAT(e.what(), HasSubstr("nan.onnx: value 1 of output 'y' is"));
 }
 

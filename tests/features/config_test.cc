@@ -80,7 +80,7 @@ TEST(MelConfig, RefusesARateOfNothing) {
 
 TEST(MelFrameCount, IsThatOfLibrosaAndPyTorch) {
   MelConfig config;
-  EXPECT_EQ(mel_frame_count(config, 160000), 313);  // 5 s at 32 kHz, as FINDINGS' networks were trained
+  EXPECT_EQ(mel_frame_count(config, 160000), 313);  // 5 s at 32 kHz
   config.hop_samples = 1024;
   EXPECT_EQ(mel_frame_count(config, 160000), 157);
   config.center = false;

@@ -82,7 +82,7 @@ def run(arguments):
     }
     if arguments.checkpoint is None and arguments.model.startswith("timm:"):
         log("no --checkpoint: the weights are random, good for measuring speed only")
-    return export(module, torch.zeros(1, *row), pathlib.Path(arguments.out), manifest, output_names=output_names, log=log)
+    return export(module, torch.rand(1, *row), pathlib.Path(arguments.out), manifest, output_names=output_names, log=log)
 
 
 def main(argv=None):

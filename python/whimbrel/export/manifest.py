@@ -1,4 +1,4 @@
-"""The manifest: checked, completed with the defaults of whimbrel's front end, written as TOML. docs/manifest.md has the keys."""
+"""The manifest: checked, completed with the front end's defaults, written as TOML. docs/manifest.md has the keys."""
 
 import math
 import pathlib
