@@ -12,6 +12,15 @@ import subprocess
 
 from common import PYTHON, SHARED, WORK, exported, in_turn, median, print_machine, recordings, run_json, spread, whimbrel
 
+# torchvision's registry build misses two operators beside a CPU-only torch; timm imports it, and nothing calls them.
+TORCHVISION = """
+import torch
+library = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+RUN_SCRIPT = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,7 +41,7 @@ def main():
     out = WORK / "out-predict"
     command = [whimbrel(options.build), "predict", *files, "--model", manifest, "--out", out, "--format", "kaggle", "--quiet"]
     peers = {f"article {engine}": [PYTHON, pipeline, engine, model, 2, *files] for engine in ("ort", "ort1", "openvino")}
-    peers["article torch"] = [PYTHON, pipeline, "torch", options.backbone, 2, *files]
+    peers["article torch"] = [PYTHON, "-c", TORCHVISION + RUN_SCRIPT, pipeline, "torch", options.backbone, 2, *files]
     results = in_turn({"whimbrel predict": command, **peers}, options.rounds)
 
     record = run_json(out)

@@ -49,6 +49,7 @@ struct Manifest {
   double hop_s = 5.0;
   int channels = 1;         // planes of a mel input
   double min_signal = 0.5;  // see WindowGrid
+  ResampleMethod resampler = ResampleMethod::soxr_hq;
   MelConfig mel;
 
   std::string clip_output;   // name; empty: the model's first output

@@ -2,7 +2,9 @@
 #include <soxr.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "audio/kaiser_fast.h"
 #include "whimbrel/audio.h"
 #include "whimbrel/core.h"
 
@@ -16,7 +18,9 @@ struct SoxrDeleter {
 }  // namespace
 
 struct Resampler::Impl {
-  std::unique_ptr<soxr, SoxrDeleter> state;  // none for equal rates
+  // Neither for equal rates.
+  std::unique_ptr<soxr, SoxrDeleter> state;
+  std::optional<audio::KaiserFast> kaiser_fast;
   double ratio = 1;
 
   /// One call of soxr; nullptr input is the end. Returns the samples taken and appends those made.
@@ -33,12 +37,16 @@ struct Resampler::Impl {
   }
 };
 
-Resampler::Resampler(int from_hz, int to_hz) : impl_(std::make_unique<Impl>()) {
+Resampler::Resampler(int from_hz, int to_hz, ResampleMethod method) : impl_(std::make_unique<Impl>()) {
   if (from_hz < 1 || to_hz < 1) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("resampling from {} Hz to {} Hz, expected rates of at least 1", from_hz, to_hz));
   }
   if (from_hz == to_hz) return;
+  if (method == ResampleMethod::kaiser_fast) {
+    impl_->kaiser_fast.emplace(from_hz, to_hz);
+    return;
+  }
   impl_->ratio = static_cast<double>(to_hz) / from_hz;
   // The default specifications: float32 in and out, HQ (20 bit), linear phase, one thread. Its block sizes made no difference
   // over 10 %.
@@ -54,6 +62,7 @@ Resampler::Resampler(Resampler&&) noexcept = default;
 Resampler& Resampler::operator=(Resampler&&) noexcept = default;
 
 void Resampler::push(std::span<const float> in, std::vector<float>& out) {
+  if (impl_->kaiser_fast) return impl_->kaiser_fast->push(in, out);
   if (!impl_->state) {
     out.insert(out.end(), in.begin(), in.end());
     return;
@@ -62,6 +71,7 @@ void Resampler::push(std::span<const float> in, std::vector<float>& out) {
 }
 
 void Resampler::finish(std::vector<float>& out) {
+  if (impl_->kaiser_fast) return impl_->kaiser_fast->finish(out);
   if (!impl_->state) return;
   while (impl_->step({}, out).second > 0) continue;
 }

@@ -41,7 +41,7 @@ void check_grids(const std::vector<WindowGrid>& grids) {
 
 /// One grid's resampled signal, of which only what the current window and those after it need is kept.
 struct Lane {
-  Lane(const WindowGrid& g, int from_hz) : grid(g), resampler(from_hz, g.sample_rate_hz) {}
+  Lane(const WindowGrid& g, int from_hz) : grid(g), resampler(from_hz, g.sample_rate_hz, g.resampler) {}
 
   /// Forgets what lies before `position`.
   void drop_before(std::int64_t position) {

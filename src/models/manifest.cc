@@ -127,6 +127,8 @@ void read_times(TomlReader& input, Manifest& m) {
   }
   m.min_signal =
       number(input, "min_signal", m.min_signal, "a share of the window, 0..1", [](double x) { return x >= 0 && x <= 1; });
+  m.resampler = input.word<ResampleMethod>(
+      "resampler", {{"soxr_hq", ResampleMethod::soxr_hq}, {"kaiser_fast", ResampleMethod::kaiser_fast}}, m.resampler);
 }
 
 void read_input(TomlReader& root, Manifest& m) {
@@ -222,7 +224,8 @@ WindowGrid Manifest::grid() const {
   return {.sample_rate_hz = sample_rate_hz,
           .window_samples = std::llround(window_s * sample_rate_hz),
           .hop_samples = std::llround(hop_s * sample_rate_hz),
-          .min_signal = min_signal};
+          .min_signal = min_signal,
+          .resampler = resampler};
 }
 
 Shape Manifest::row_shape() const {

