@@ -59,7 +59,9 @@ def main():
     files, seconds = twenty_minutes()
     manifest = ROOT / "examples/birdnet/birdnet.toml"
     ours = [whimbrel(options.build), "predict", *files, "--model", manifest, "--threshold", 0.25, "--format", "csv", "--quiet"]
-    results = in_turn({"whimbrel": [*ours, "--out", WORK / "out-birdnet"], "birdnetlib": [PYTHON, "-c", PEER, *files]}, options.rounds)
+    results = in_turn(
+        {"whimbrel": [*ours, "--out", WORK / "out-birdnet"], "birdnetlib": [PYTHON, "-c", PEER, *files]}, options.rounds
+    )
     print(f"\nBirdNET V2.4, {len(files)} recordings, {seconds / 60:.1f} minutes, {options.rounds} rounds in turn\n")
     print(f"{'program':<12} {'wall s':<24} {'x real time':>12} {'peak MB':>8}")
     for name, runs in results.items():

@@ -74,10 +74,11 @@ int main(int argc, char** argv) {
   const double bare = bare_loop(*member.session, member.batch, workers, std::atof(argv[5]));
   const auto reading = read_all(ensemble, std::span(argv + 6, argv + argc));
   const double seconds = static_cast<double>(reading.windows) / bare + reading.cpu_s / workers;
-  fmt::print(R"({{"engine": "{}", "batch": {}, "workers": {}, "bare_windows_per_s": {:.2f}, "read_cpu_s": {:.3f}, "windows": {}, )"
-             R"("ceiling_windows_per_s": {:.2f}}})"
-             "\n",
-             to_string(member.engine), member.batch, workers, bare, reading.cpu_s, reading.windows,
-             static_cast<double>(reading.windows) / seconds);
+  fmt::print(
+      R"({{"engine": "{}", "batch": {}, "workers": {}, "bare_windows_per_s": {:.2f}, "read_cpu_s": {:.3f}, "windows": {}, )"
+      R"("ceiling_windows_per_s": {:.2f}}})"
+      "\n",
+      to_string(member.engine), member.batch, workers, bare, reading.cpu_s, reading.windows,
+      static_cast<double>(reading.windows) / seconds);
   return 0;
 }

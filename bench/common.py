@@ -21,9 +21,10 @@ def whimbrel(build):
 
 
 def machine():
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
-    isa = [f for f in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8") if f" {f}" in flags]
+    facts = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in facts if line.startswith("model name")), "?")
+    flags = next((line for line in facts if line.startswith("flags")), "") + " "
+    isa = [f for f in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8") if f" {f} " in flags]
     cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
     return f"{cpu}, {cores} cores, {' '.join(isa)}, {platform.platform()}, load {load:.1f}, {time.strftime('%Y-%m-%d')}"
@@ -90,7 +91,10 @@ def recordings(count, seconds, fmt="ogg"):
 def run(command, env=None):
     """Runs one whole process. Returns wall seconds, CPU seconds, peak RSS in MB and its standard output."""
     begin = time.perf_counter()
-    env = {**(env or os.environ), "ORT_DISABLE_TELEMETRY": "1"}  # the wheel reports over the network otherwise; whimbrel turns it off too
+    env = {
+        **(env or os.environ),
+        "ORT_DISABLE_TELEMETRY": "1",
+    }  # the wheel reports over the network otherwise; whimbrel turns it off too
     process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)

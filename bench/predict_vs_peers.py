@@ -1,8 +1,8 @@
 """`whimbrel predict` against the Python pipelines a user would write: tf_efficientnet_b0, eight ten-minute OGG recordings.
 
-Whole processes, start-up included, in turn. The peers are tools/article_pipeline.py of the shared folder with two workers; where it
-is absent this bench says so and ends. Also prints how near predict comes to its own ceiling: the bare engine loop plus the CPU
-time of decode and front end.
+Whole processes, start-up included, in turn. The peers are tools/article_pipeline.py of the shared folder with two workers; if
+it is absent this bench says so and ends. It also prints how near predict comes to its own ceiling: the bare engine loop plus
+the CPU time of decode and front end.
 """
 
 import argparse
@@ -47,11 +47,13 @@ def main():
     record = run_json(out)
     windows = record["summary"]["windows"]
     rates = {name: [windows / r["wall_s"] for r in runs] for name, runs in results.items()}
-    print(f"\n{options.backbone}, {len(files)} recordings of {options.seconds} s, {windows} windows, {options.rounds} rounds in turn\n")
+    print(f"\n{options.backbone}, {len(files)} recordings of {options.seconds} s, {windows} windows, {options.rounds} rounds\n")
     print(f"{'pipeline':<20} {'windows/s':<24} {'wall s':<22} {'peak MB':>8}  whimbrel is")
     for name, runs in results.items():
         walls = [r["wall_s"] for r in runs]
-        ratio = median([theirs["wall_s"] / ours["wall_s"] for ours, theirs in zip(results["whimbrel predict"], runs, strict=True)])
+        ratio = median(
+            [theirs["wall_s"] / ours["wall_s"] for ours, theirs in zip(results["whimbrel predict"], runs, strict=True)]
+        )
         print(f"{name:<20} {spread(rates[name]):<24} {spread(walls):<22} {max(r['rss_mb'] for r in runs):>8.0f}  {ratio:.2f}x")
     best = max(median(rates[name]) for name in peers if name != "article torch")
     print(f"\nagainst the best of ort, ort1, openvino: {median(rates['whimbrel predict']) / best:.2f}x", end="")
@@ -69,7 +71,7 @@ def efficiency(options, manifest, files, record):
     print(
         f"\nefficiency ({member['engine']}, batch {member['batch']}, {workers} workers): bare engine loop "
         f"{ceiling['bare_windows_per_s']:.1f} w/s; decode and front end {ceiling['read_cpu_s']:.2f} CPU s for "
-        f"{ceiling['windows']} windows; so at best {ceiling['ceiling_windows_per_s']:.1f} w/s; predict reached {reached:.1f} w/s "
+        f"{ceiling['windows']} windows; so at best {ceiling['ceiling_windows_per_s']:.1f} w/s; predict: {reached:.1f} w/s "
         f"after its start: {reached / ceiling['ceiling_windows_per_s']:.2f} of it"
     )
 

@@ -49,7 +49,8 @@ enum class ResampleMethod {
   kaiser_fast,  // as librosa's res_type="kaiser_fast" (resampy): a wider transition, which begins at 0.8 of the band
 };
 
-/// Streaming conversion of one mono signal to another rate. Equal rates pass through untouched. The output does not depend on how the input is cut into blocks. Not thread-safe.
+/// Streaming conversion of one mono signal to another rate. Equal rates pass through untouched. The output does not depend on
+/// how the input is cut into blocks. Not thread-safe.
 class Resampler {
  public:
   /// @throws Error{invalid_argument} for rates below 1
@@ -89,7 +90,7 @@ class WindowStream {
   /// @param grids  window and hop of all grids are the same number of seconds; the first grid decides the number of windows
   /// @throws as RecordingReader::open; Error{bad_recording} when not one sample decodes; Error{invalid_argument} for grids that
   /// are empty, out of range, or not of the same seconds
-  WindowStream(const std::filesystem::path& path, std::vector<WindowGrid> grids);
+  WindowStream(const std::filesystem::path& path, const std::vector<WindowGrid>& grids);
   ~WindowStream();
   WindowStream(WindowStream&&) noexcept;
 

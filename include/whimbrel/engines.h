@@ -95,8 +95,8 @@ struct SessionCheck {
 /// Runs the session's real shape on known input before any recording is seen (this also warms it up).
 /// @param expected   [outputs()[0] row] of probe_input as one row, or empty
 /// Three runs. `what` opens the error messages: engine and model.
-/// @throws Error{bad_manifest} naming engine and model: the output is not finite, or misses `expected` by more than `tolerance`, or
-/// `expected` is not as long as a row
+/// @throws Error{bad_manifest} naming engine and model: the output is not finite, or misses `expected` by more than
+/// `tolerance`, or `expected` is not as long as a row
 SessionCheck check_session(Session& session, std::span<const float> expected, double tolerance, std::string_view what);
 
 /// What a model file holds, read without running it.

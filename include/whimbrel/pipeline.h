@@ -62,7 +62,8 @@ struct RecordingResult {
   std::int64_t non_finite_samples = 0;
 };
 
-/// Seconds that the workers spent in each stage, summed over workers; start_s is wall clock before the first recording was opened.
+/// Seconds that the workers spent in each stage, summed over workers; start_s is wall clock before the first recording was
+/// opened.
 struct StageTimes {
   double start_s = 0;
   double decode_s = 0;  // with downmix, resampling and windowing
@@ -104,8 +105,8 @@ struct PredictResult {
 ///
 /// Output is in input order and the same to the bit for any number of workers. Memory depends on the workers, the batch and the
 /// models, not on the recordings. A bad recording is a row of the result, never an exception.
-/// @throws Error before anything is written when options, models or inputs cannot be used; Error{engine} or Error{io} when the run
-/// itself cannot go on
+/// @throws Error before anything is written when options, models or inputs cannot be used; Error{engine} or Error{io} when the
+/// run itself cannot go on
 PredictResult predict(const PredictOptions& options);
 
 /// Joins a submission (row_id + one column a class) with a one-hot truth of the same layout, by row_id and class name.

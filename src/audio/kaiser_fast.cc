@@ -36,13 +36,15 @@ std::vector<double> half_window(double gain) {
     const double at = std::numbers::pi * kRollOff * x;
     const double sinc = i == 0 ? 1 : std::sin(at) / at;
     const double share = static_cast<double>(i) / kEnd;
-    half[static_cast<std::size_t>(i)] = gain * kRollOff * sinc * bessel_i0(kBeta * std::sqrt(1 - share * share)) / bessel_i0(kBeta);
+    half[static_cast<std::size_t>(i)] =
+        gain * kRollOff * sinc * bessel_i0(kBeta * std::sqrt(1 - share * share)) / bessel_i0(kBeta);
   }
   return half;
 }
 
-/// The filter seen from a position `distance` zero crossings away from its centre, one weight an input sample. Between the table's
-/// entries it is linear, and the step from one input sample to the next is a whole number of entries: so resampy reads it.
+/// The filter seen from a position `distance` zero crossings away from its centre, one weight an input sample. Between the
+/// table's entries it is linear, and the step from one input sample to the next is a whole number of entries: so resampy reads
+/// it.
 std::vector<double> wing(const std::vector<double>& half, double distance, std::int64_t step) {
   const double position = distance * kTable;
   const auto offset = static_cast<std::int64_t>(position);
@@ -67,7 +69,8 @@ float dot(const float* a, const float* b, std::int64_t n) {
 
 }  // namespace
 
-KaiserFast::KaiserFast(int from_hz, int to_hz) : from_(from_hz / std::gcd(from_hz, to_hz)), to_(to_hz / std::gcd(from_hz, to_hz)) {
+KaiserFast::KaiserFast(int from_hz, int to_hz)
+    : from_(from_hz / std::gcd(from_hz, to_hz)), to_(to_hz / std::gcd(from_hz, to_hz)) {
   const double ratio = static_cast<double>(to_) / static_cast<double>(from_);
   const double scale = std::min(1.0, ratio);
   const auto half = half_window(scale);
@@ -80,7 +83,8 @@ KaiserFast::KaiserFast(int from_hz, int to_hz) : from_(from_hz / std::gcd(from_h
     float* const weights = phases_.data() + phase * taps_;
     const auto before = wing(half, distance, step);
     const auto after = wing(half, scale - distance, step);
-    for (std::size_t i = 0; i < before.size(); ++i) weights[left_ - 1 - static_cast<std::int64_t>(i)] = static_cast<float>(before[i]);
+    for (std::size_t i = 0; i < before.size(); ++i)
+      weights[left_ - 1 - static_cast<std::int64_t>(i)] = static_cast<float>(before[i]);
     for (std::size_t i = 0; i < after.size(); ++i) weights[left_ + static_cast<std::int64_t>(i)] = static_cast<float>(after[i]);
   }
   begin_ = 1 - left_;  // silence before the first sample

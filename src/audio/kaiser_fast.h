@@ -7,8 +7,8 @@
 
 namespace whimbrel::audio {
 
-/// Band-limited interpolation (Smith, "Digital Audio Resampling", 2002) with resampy 0.4's kaiser_fast filter, equal to it up to
-/// float32 summation. Streaming: the output does not depend on how the input is cut. Not thread-safe.
+/// Band-limited interpolation (Smith, "Digital Audio Resampling", 2002) with resampy 0.4's kaiser_fast filter, equal to it up
+/// to float32 summation. Streaming: the output does not depend on how the input is cut. Not thread-safe.
 class KaiserFast {
  public:
   KaiserFast(int from_hz, int to_hz);

@@ -2,7 +2,6 @@
 #include <soxr.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "audio/kaiser_fast.h"
 #include "whimbrel/audio.h"
@@ -20,7 +19,7 @@ struct SoxrDeleter {
 struct Resampler::Impl {
   // Neither for equal rates.
   std::unique_ptr<soxr, SoxrDeleter> state;
-  std::optional<audio::KaiserFast> kaiser_fast;
+  std::unique_ptr<audio::KaiserFast> kaiser_fast;
   double ratio = 1;
 
   /// One call of soxr; nullptr input is the end. Returns the samples taken and appends those made.
@@ -44,7 +43,7 @@ Resampler::Resampler(int from_hz, int to_hz, ResampleMethod method) : impl_(std:
   }
   if (from_hz == to_hz) return;
   if (method == ResampleMethod::kaiser_fast) {
-    impl_->kaiser_fast.emplace(from_hz, to_hz);
+    impl_->kaiser_fast = std::make_unique<audio::KaiserFast>(from_hz, to_hz);
     return;
   }
   impl_->ratio = static_cast<double>(to_hz) / from_hz;

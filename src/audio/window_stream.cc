@@ -106,7 +106,8 @@ struct WindowStream::Impl {
   }
 };
 
-WindowStream::WindowStream(const std::filesystem::path& path, std::vector<WindowGrid> grids) : impl_(std::make_unique<Impl>()) {
+WindowStream::WindowStream(const std::filesystem::path& path, const std::vector<WindowGrid>& grids)
+    : impl_(std::make_unique<Impl>()) {
   check_grids(grids);
   impl_->reader = RecordingReader::open(path);
   const int rate = impl_->reader->sample_rate_hz();

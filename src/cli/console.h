@@ -12,7 +12,8 @@ enum class Verbosity { normal, quiet };
 /// Sends the library's log lines to stderr; quiet keeps warnings and errors only.
 void start_console(Verbosity verbosity);
 
-/// "predict  137/200 recordings  83.1 w/s  eta 1m12s": redrawn on a terminal, a new line every 10 s elsewhere, nothing when quiet.
+/// "predict  137/200 recordings  83.1 w/s  eta 1m12s": redrawn on a terminal, a new line every 10 s elsewhere, nothing when
+/// quiet.
 void show_progress(const Progress& progress);
 
 /// Removes the progress line before results are printed.

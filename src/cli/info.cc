@@ -84,14 +84,15 @@ int info_model(const std::filesystem::path& reference, bool json) {
     fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
     return 0;
   }
-  fmt::print("model      {} ({}, {})\n", printable(manifest.name), model.format, size_text(static_cast<double>(model.file_bytes)));
+  fmt::print("model      {} ({}, {})\n", printable(manifest.name), model.format,
+             size_text(static_cast<double>(model.file_bytes)));
   fmt::print("file       {}\n", printable(manifest.model_path.string()));
   print_tensors("input", model.inputs);
   print_tensors("output", model.outputs);
   fmt::print("fed        {} of {} s windows at {} Hz, every {} s\n", to_string(manifest.row_shape()), manifest.window_s,
              manifest.sample_rate_hz, manifest.hop_s);
-  fmt::print("size       {:.2f} M parameters, {:.3f} G multiply-accumulates a window\n", static_cast<double>(model.parameters) * 1e-6,
-             static_cast<double>(model.macs) * 1e-9);
+  fmt::print("size       {:.2f} M parameters, {:.3f} G multiply-accumulates a window\n",
+             static_cast<double>(model.parameters) * 1e-6, static_cast<double>(model.macs) * 1e-9);
   fmt::print("labels     {}: {}", manifest.labels.size(), printable(manifest.labels[0].text));
   for (std::size_t i = 1; i < std::min<std::size_t>(3, manifest.labels.size()); ++i) {
     fmt::print(", {}", printable(manifest.labels[i].text));
@@ -111,7 +112,9 @@ Verb add_info(CLI::App& root) {
   auto arguments = std::make_shared<Arguments>();
   app->add_option("MODEL", arguments->model, "Manifest or model file; without it: this machine");
   app->add_flag("--json", arguments->json, "Print one JSON object");
-  return {app, [arguments] { return arguments->model.empty() ? info_cpu(arguments->json) : info_model(arguments->model, arguments->json); }};
+  return {app, [arguments] {
+            return arguments->model.empty() ? info_cpu(arguments->json) : info_model(arguments->model, arguments->json);
+          }};
 }
 
 }  // namespace whimbrel::cli

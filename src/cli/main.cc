@@ -26,11 +26,13 @@ int exit_code_of(ErrorCode code) {
     case ErrorCode::bad_manifest:
     case ErrorCode::bad_recording:
     case ErrorCode::not_found:
-    case ErrorCode::unsupported: return kUsage;
+    case ErrorCode::unsupported:
+      return kUsage;
     case ErrorCode::io:
     case ErrorCode::engine:
     case ErrorCode::cancelled:
-    case ErrorCode::internal: return kFatal;
+    case ErrorCode::internal:
+      return kFatal;
   }
   return kFatal;
 }
@@ -60,7 +62,8 @@ int parse_and_run(CLI::App& app, const std::vector<Verb>& verbs, int argc, char*
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return fail("invalid_argument", fmt::format("{}; see whimbrel {} --help", error.what(), argc > 1 ? argv[1] : ""), kUsage, json);
+    return fail("invalid_argument", fmt::format("{}; see whimbrel {} --help", error.what(), argc > 1 ? argv[1] : ""), kUsage,
+                json);
   }
   for (const auto& verb : verbs) {
     if (verb.app->parsed()) return verb.run();
@@ -72,8 +75,9 @@ int parse_and_run(CLI::App& app, const std::vector<Verb>& verbs, int argc, char*
 int run(int argc, char** argv) {
   CLI::App app{"Runs PyTorch-trained models over long recordings on plain CPUs.", "whimbrel"};
   app.set_version_flag("--version", "whimbrel " WHIMBREL_VERSION);
-  app.footer("export (PyTorch -> ONNX, TorchScript and a manifest) is run by whimbrel-export: whimbrel export --help\n"
-             "exit codes: 0 all done; 1 finished, some recordings failed; 2 usage or a bad manifest; 3 fatal");
+  app.footer(
+      "export (PyTorch -> ONNX, TorchScript and a manifest) is run by whimbrel-export: whimbrel export --help\n"
+      "exit codes: 0 all done; 1 finished, some recordings failed; 2 usage or a bad manifest; 3 fatal");
   const std::vector<Verb> verbs = {add_predict(app), add_info(app), add_score(app)};
 
   if (argc > 1 && argv[1][0] != '-') {
@@ -84,9 +88,10 @@ int run(int argc, char** argv) {
       hand_over(argv);
       names.emplace_back("export");
       const std::string close = closest_word(word, names);
-      return fail("invalid_argument",
-                  fmt::format("no verb \"{}\"{}; whimbrel --help lists them", word, close.empty() ? "" : ", did you mean " + close), kUsage,
-                  false);
+      return fail(
+          "invalid_argument",
+          fmt::format("no verb \"{}\"{}; whimbrel --help lists them", word, close.empty() ? "" : ", did you mean " + close),
+          kUsage, false);
     }
   }
   const bool json = std::any_of(argv + 1, argv + argc, [](const char* word) { return std::strcmp(word, "--json") == 0; });

@@ -62,10 +62,10 @@ void print_summary(const PredictResult& result) {
     fmt::print("  model  {} ({} {}, batch {})\n", member.name, member.engine, member.engine_version, member.batch);
   }
   fmt::print("  time   start {}, then {}\n", duration_text(result.stages.start_s), stage_text(result.stages));
-  fmt::print("  cpu    {:.0f} % of {} core{}, peak memory {}\n",
-             100 * result.cpu_s / (result.wall_s * result.workers), result.workers, result.workers == 1 ? "" : "s",
-             size_text(static_cast<double>(result.peak_rss_bytes)));
-  if (result.rows_filled > 0) fmt::print("  filled {} rows that no recording gave, with the mean of each class\n", result.rows_filled);
+  fmt::print("  cpu    {:.0f} % of {} core{}, peak memory {}\n", 100 * result.cpu_s / (result.wall_s * result.workers),
+             result.workers, result.workers == 1 ? "" : "s", size_text(static_cast<double>(result.peak_rss_bytes)));
+  if (result.rows_filled > 0)
+    fmt::print("  filled {} rows that no recording gave, with the mean of each class\n", result.rows_filled);
   for (const auto& file : result.files) fmt::print("  wrote  {}\n", printable(file.string()));
 }
 
@@ -120,14 +120,21 @@ Verb add_predict(CLI::App& root) {
   auto arguments = std::make_shared<Arguments>();
   auto& o = arguments->options;
   app->add_option("INPUT", o.inputs, "Recordings, folders (searched recursively), @list.txt (one path a line)")->required();
-  app->add_option("--model", o.models, "Manifest (.toml) or model file with its manifest beside it; several make an ensemble")->required();
+  app->add_option("--model", o.models, "Manifest (.toml) or model file with its manifest beside it; several make an ensemble")
+      ->required();
   app->add_option("--out", o.out_dir, "Folder for the results")->required();
   app->add_option("--engine", o.engine, "auto, onnxruntime or openvino")->capture_default_str();
-  app->add_option("--threads", o.threads, "Workers; default: one per core that this process may use")->check(CLI::Range(1, 1024));
+  app->add_option("--threads", o.threads, "Workers; default: one per core that this process may use")
+      ->check(CLI::Range(1, 1024));
   app->add_option("--batch", o.batch, "Windows an inference; default: chosen with the engine")->check(CLI::Range(1, 1024));
-  app->add_option("--window-hop", o.window_hop_s, "Seconds from window to window; default: the manifest's")->check(CLI::PositiveNumber);
-  app->add_option("--format", o.formats, "Any of kaggle,csv,raven,audacity,kaleidoscope,jsonl,npy")->delimiter(',')->capture_default_str();
-  app->add_option("--threshold", o.threshold, "Detections are scores at or above it")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  app->add_option("--window-hop", o.window_hop_s, "Seconds from window to window; default: the manifest's")
+      ->check(CLI::PositiveNumber);
+  app->add_option("--format", o.formats, "Any of kaggle,csv,raven,audacity,kaleidoscope,jsonl,npy")
+      ->delimiter(',')
+      ->capture_default_str();
+  app->add_option("--threshold", o.threshold, "Detections are scores at or above it")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   app->add_option("--top-k", o.top_k, "Most detections a window; default: all")->check(CLI::PositiveNumber);
   app->add_option("--sample-submission", o.sample_submission, "CSV whose rows and columns submission.csv must have (kaggle)");
   app->add_option("--shard", arguments->shard, "I/N: every N-th recording, beginning with the I-th");

@@ -46,7 +46,9 @@ Clock::time_point process_start() {
   return start;
 }
 
-double seconds_between(Clock::time_point from, Clock::time_point to) { return std::chrono::duration<double>(to - from).count(); }
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 
 std::int64_t peak_rss_bytes() {
   rusage usage{};

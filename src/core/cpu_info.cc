@@ -93,13 +93,15 @@ std::string best_integer_path(const std::vector<std::string>& isa) {
 
 std::string hint_for(const std::string& integer_path) {
   if (integer_path == "amx_int8") {
-    return "INT8 should win clearly: AMX multiplies tiles of 8-bit integers in one instruction; measure small depthwise networks";
+    return "INT8 should win clearly: AMX multiplies tiles of 8-bit integers in one instruction; measure small depthwise "
+           "networks";
   }
   if (integer_path == "avx512_vnni" || integer_path == "avx_vnni") {
     return "INT8 should win: VNNI does four 8-bit multiply-adds into 32 bits in one instruction";
   }
   if (integer_path == "none") return "FP32: without AVX2 no engine here has fast 8-bit kernels";
-  return "measure: without VNNI, INT8 takes three instructions where FP32 takes one FMA; it wins on wide convolutions (about 1.5x) and "
+  return "measure: without VNNI, INT8 takes three instructions where FP32 takes one FMA; it wins on wide convolutions (about "
+         "1.5x) and "
          "often loses on depthwise ones";
 }
 

@@ -24,8 +24,8 @@ void override_hop(Manifest& manifest, double hop_s) {
   const double hop_samples = hop_s * manifest.sample_rate_hz;
   if (!(hop_s > 0) || hop_s > manifest.window_s || std::abs(hop_samples - std::round(hop_samples)) > 1e-6) {
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("window hop {} s, expected a whole number of samples at {} Hz in (0, {}] s, the window of {}", hop_s,
-                            manifest.sample_rate_hz, manifest.window_s, manifest.path.string()));
+                fmt::format("window hop {} s, expected a whole number of samples at {} Hz in (0, {}] s, the window of {}",
+                            hop_s, manifest.sample_rate_hz, manifest.window_s, manifest.path.string()));
   }
   manifest.hop_s = hop_s;
 }
@@ -43,12 +43,14 @@ void check_same_labels(const Manifest& first, const Manifest& other) {
 
 void check_same_windows(const Manifest& first, const Manifest& other) {
   const auto same = [](double a, double b) { return std::abs(a - b) < 1e-9; };
-  if (same(first.window_s, other.window_s) && same(first.hop_s, other.hop_s) && same(first.min_signal, other.min_signal)) return;
-  throw Error(ErrorCode::bad_manifest,
-              fmt::format("{} and {} cannot form an ensemble: window, hop and min_signal are {}, {}, {} and {}, {}, {}; all members "
-                          "need the same",
-                          first.path.string(), other.path.string(), first.window_s, first.hop_s, first.min_signal, other.window_s,
-                          other.hop_s, other.min_signal));
+  if (same(first.window_s, other.window_s) && same(first.hop_s, other.hop_s) && same(first.min_signal, other.min_signal))
+    return;
+  throw Error(
+      ErrorCode::bad_manifest,
+      fmt::format("{} and {} cannot form an ensemble: window, hop and min_signal are {}, {}, {} and {}, {}, {}; all members "
+                  "need the same",
+                  first.path.string(), other.path.string(), first.window_s, first.hop_s, first.min_signal, other.window_s,
+                  other.hop_s, other.min_signal));
 }
 
 }  // namespace

@@ -45,7 +45,8 @@ struct Ensemble {
 Ensemble load_ensemble(const std::vector<std::filesystem::path>& models, double window_hop_s);
 
 /// Opens every member with the asked-for or the best engine and checks it on its probe.
-/// @throws Error{bad_manifest} when the label count does not match the output or the outputs are not finite; what open_session throws
+/// @throws Error{bad_manifest} when the label count does not match the output or the outputs are not finite; what open_session
+/// throws
 void open_sessions(Ensemble& ensemble, const PredictOptions& options, int workers, double expected_windows);
 
 }  // namespace whimbrel

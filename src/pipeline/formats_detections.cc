@@ -93,9 +93,7 @@ class FilePerRecording : public Detections {
   }
 
   void finish() override { file_.reset(); }
-  std::vector<std::filesystem::path> files() const override {
-    return {context_.out_dir / fmt::format("*{}", layout_.file)};
-  }
+  std::vector<std::filesystem::path> files() const override { return {context_.out_dir / fmt::format("*{}", layout_.file)}; }
 };
 
 }  // namespace

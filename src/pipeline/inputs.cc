@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 
 bool looks_like_recording(const fs::path& path) {
   std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   const auto& known = recording_extensions();
   return std::find(known.begin(), known.end(), ending) != known.end();
 }
@@ -72,10 +73,11 @@ std::vector<RecordingName> find_recordings(const std::vector<std::string>& input
     }
   }
   std::set<std::string> seen;
-  std::erase_if(found, [&](const RecordingName& r) { return !seen.insert(fs::absolute(r.path).lexically_normal().native()).second; });
+  std::erase_if(found,
+                [&](const RecordingName& r) { return !seen.insert(fs::absolute(r.path).lexically_normal().native()).second; });
   if (found.empty()) {
-    throw Error(ErrorCode::invalid_argument, fmt::format("no recordings in {}; folders are searched for {}", fmt::join(inputs, ", "),
-                                                         fmt::join(recording_extensions(), " ")));
+    throw Error(ErrorCode::invalid_argument, fmt::format("no recordings in {}; folders are searched for {}",
+                                                         fmt::join(inputs, ", "), fmt::join(recording_extensions(), " ")));
   }
   return found;
 }

@@ -8,10 +8,11 @@
 
 namespace whimbrel {
 
-/// Expands folders (recursively, in byte order of the paths; links to folders are not followed) and "@list.txt" (one path a line,
-/// relative to the working folder). A file is kept whatever its ending; in folders recording_extensions() decide. A path named
-/// twice counts once. A path in a list may be missing: that is one bad recording, not a bad run.
-/// @throws Error{not_found} for an argument or list that does not exist, Error{invalid_argument} when there is no recording at all
+/// Expands folders (recursively, in byte order of the paths; links to folders are not followed) and "@list.txt" (one path a
+/// line, relative to the working folder). A file is kept whatever its ending; in folders recording_extensions() decide. A path
+/// named twice counts once. A path in a list may be missing: that is one bad recording, not a bad run.
+/// @throws Error{not_found} for an argument or list that does not exist, Error{invalid_argument} when there is no recording at
+/// all
 std::vector<RecordingName> find_recordings(const std::vector<std::string>& inputs);
 
 /// Every `count`-th recording, beginning with the `index`-th (from 1). @throws Error{invalid_argument}

@@ -263,7 +263,8 @@ class Run {
     Progress progress{recordings_written_, names_.size(), windows_done_.load(std::memory_order_relaxed)};
     progress.windows_per_s = static_cast<double>(progress.windows_done) / elapsed;
     if (recordings_written_ > 0) {
-      progress.eta_s = elapsed / static_cast<double>(recordings_written_) * static_cast<double>(names_.size() - recordings_written_);
+      progress.eta_s =
+          elapsed / static_cast<double>(recordings_written_) * static_cast<double>(names_.size() - recordings_written_);
     }
     options_.on_progress(progress);
   }
@@ -297,14 +298,14 @@ void prepare_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error || !fs::is_directory(folder)) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}: cannot be made an output folder: {}", folder.string(), error ? error.message() : "not a folder"));
+    throw Error(ErrorCode::invalid_argument, fmt::format("{}: cannot be made an output folder: {}", folder.string(),
+                                                         error ? error.message() : "not a folder"));
   }
 }
 
 std::vector<std::unique_ptr<OutputFormat>> make_formats(const PredictOptions& options, const Ensemble& ensemble) {
-  const FormatContext context{options.out_dir,   ensemble.labels, ensemble.grids[0], options.threshold,
-                              options.top_k,     options.sample_submission};
+  const FormatContext context{options.out_dir,   ensemble.labels, ensemble.grids[0],
+                              options.threshold, options.top_k,   options.sample_submission};
   std::vector<std::unique_ptr<OutputFormat>> formats;
   for (const auto& name : options.formats) formats.push_back(make_format(name, context));
   return formats;
@@ -314,16 +315,21 @@ std::vector<std::unique_ptr<OutputFormat>> make_formats(const PredictOptions& op
 
 std::string_view to_string(RecordingState state) {
   switch (state) {
-    case RecordingState::done: return "done";
-    case RecordingState::partial: return "partial";
-    case RecordingState::failed: return "failed";
-    case RecordingState::cancelled: return "cancelled";
+    case RecordingState::done:
+      return "done";
+    case RecordingState::partial:
+      return "partial";
+    case RecordingState::failed:
+      return "failed";
+    case RecordingState::cancelled:
+      return "cancelled";
   }
   return "failed";
 }
 
 std::size_t PredictResult::count(RecordingState state) const {
-  return static_cast<std::size_t>(std::count_if(recordings.begin(), recordings.end(), [&](const auto& r) { return r.state == state; }));
+  return static_cast<std::size_t>(
+      std::count_if(recordings.begin(), recordings.end(), [&](const auto& r) { return r.state == state; }));
 }
 
 PredictResult predict(const PredictOptions& options) {

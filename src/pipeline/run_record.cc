@@ -31,15 +31,10 @@ Json settings_json(const PredictOptions& options, const PredictResult& result) {
 }
 
 Json member_json(const MemberResult& member) {
-  return {{"name", member.name},
-          {"file", member.model_path.string()},
-          {"hash_xxh3_128", member.model_hash},
-          {"engine", member.engine},
-          {"engine_version", member.engine_version},
-          {"batch", member.batch},
-          {"weight", member.weight},
-          {"probe_difference", member.probe_difference},
-          {"rows_independent", member.rows_independent}};
+  return {
+      {"name", member.name},     {"file", member.model_path.string()},          {"hash_xxh3_128", member.model_hash},
+      {"engine", member.engine}, {"engine_version", member.engine_version},     {"batch", member.batch},
+      {"weight", member.weight}, {"probe_difference", member.probe_difference}, {"rows_independent", member.rows_independent}};
 }
 
 Json recording_json(const RecordingResult& recording) {

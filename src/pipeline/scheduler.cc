@@ -6,7 +6,7 @@
 
 namespace whimbrel {
 
-Scheduler::Scheduler(std::size_t recordings, std::vector<MemberQueue> members, std::size_t most_open)
+Scheduler::Scheduler(std::size_t recordings, const std::vector<MemberQueue>& members, std::size_t most_open)
     : recordings_(recordings), most_open_(most_open) {
   for (const auto& settings : members) queues_.push_back({settings, {}});
 }
@@ -42,7 +42,8 @@ Scheduler::Task Scheduler::next() {
   }
 }
 
-void Scheduler::produced(std::size_t recording, const std::vector<WindowPtr>& windows, std::unique_ptr<RecordingSource> source) {
+void Scheduler::produced(std::size_t recording, const std::vector<WindowPtr>& windows,
+                         std::unique_ptr<RecordingSource> source) {
   const std::lock_guard lock(mutex_);
   for (const auto& window : windows) {
     for (std::size_t m = 0; m < queues_.size(); ++m) add(m, window);

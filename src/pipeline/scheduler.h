@@ -1,5 +1,5 @@
-// Who does what next. Every worker asks for its next task and does it to the end; no thread is bound to a stage, so no core idles
-// while there is work of any kind, and no more threads run than cores.
+// Who does what next. Every worker asks for its next task and does it to the end; no thread is bound to a stage, so no core
+// idles while there is work of any kind, and no more threads run than cores.
 #pragma once
 
 #include <condition_variable>
@@ -23,10 +23,10 @@ using WindowPtr = std::shared_ptr<const Window>;
 
 class RecordingSource;
 
-/// Deals out three kinds of work, in this order: run a member on a full batch; read on in an open recording (the earliest first);
-/// open the next one. Full batches come first, so finished windows never pile up: at any time there are at most a worker's
-/// production beyond one batch per member and worker. Batches that stay unfilled are dealt out when no more windows can come.
-/// Thread-safe.
+/// Deals out three kinds of work, in this order: run a member on a full batch; read on in an open recording (the earliest
+/// first); open the next one. Full batches come first, so finished windows never pile up: at any time there are at most a
+/// worker's production beyond one batch per member and worker. Batches that stay unfilled are dealt out when no more windows
+/// can come. Thread-safe.
 class Scheduler {
  public:
   struct Stop {};
@@ -44,13 +44,13 @@ class Scheduler {
 
   struct MemberQueue {
     int batch = 1;
-    /// Rows of one batch influence each other's last bits: batches then hold one recording only and start at its first window, so
-    /// that the same windows meet for any number of workers.
+    /// Rows of one batch influence each other's last bits: batches then hold one recording only and start at its first window,
+    /// so that the same windows meet for any number of workers.
     bool mix_recordings = true;
   };
 
   /// @param most_open  recordings open at the same time
-  Scheduler(std::size_t recordings, std::vector<MemberQueue> members, std::size_t most_open);
+  Scheduler(std::size_t recordings, const std::vector<MemberQueue>& members, std::size_t most_open);
   ~Scheduler();
 
   /// Blocks until there is something to do; Stop once everything is done or stop() was called.

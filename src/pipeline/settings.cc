@@ -11,8 +11,8 @@
 namespace whimbrel {
 namespace {
 
-/// Batches to try. One window at a time keeps activations in the cache, which is what most convolutional networks like best on one
-/// thread; some with large weights or small activations gain from sharing the weights over a few windows.
+/// Batches to try. One window at a time keeps activations in the cache, which is what most convolutional networks like best on
+/// one thread; some with large weights or small activations gain from sharing the weights over a few windows.
 constexpr int kDefaultBatch = 1;
 constexpr int kOtherBatch = 4;
 
@@ -59,11 +59,12 @@ void check_output(const Manifest& manifest, const Session& session) {
   const auto& output = session.outputs().at(0);
   const auto classes = static_cast<std::int64_t>(manifest.labels.size());
   if (output.shape.size() == 2 && output.shape[1] == classes) return;
-  throw Error(ErrorCode::bad_manifest,
-              fmt::format("{}: output \"{}\" is {}, expected [batch, {}] for the {} labels of {}; give the right labels file or name "
-                          "another output as output.clip",
-                          manifest.model_path.string(), output.name, to_string(output.shape), classes, classes,
-                          manifest.path.string()));
+  throw Error(
+      ErrorCode::bad_manifest,
+      fmt::format("{}: output \"{}\" is {}, expected [batch, {}] for the {} labels of {}; give the right labels file or name "
+                  "another output as output.clip",
+                  manifest.model_path.string(), output.name, to_string(output.shape), classes, classes,
+                  manifest.path.string()));
 }
 
 OpenedModel open_checked(const Manifest& manifest, Setting setting, int workers) {
@@ -72,7 +73,8 @@ OpenedModel open_checked(const Manifest& manifest, Setting setting, int workers)
   OpenedModel opened{setting, open_session(setting.engine, manifest.model_path, options), {}};
   check_output(manifest, *opened.session);
   const auto expected = manifest.probe ? std::span<const float>(manifest.probe->output) : std::span<const float>();
-  opened.check = check_session(*opened.session, expected, manifest.probe ? manifest.probe->tolerance : 0, manifest.path.string());
+  opened.check =
+      check_session(*opened.session, expected, manifest.probe ? manifest.probe->tolerance : 0, manifest.path.string());
   return opened;
 }
 
@@ -127,8 +129,8 @@ OpenedModel open_best(const Manifest& manifest, const std::string& engine, int b
     if (seconds_between(opened, Clock::now()) + open_s + kMeasure_s > allowed_s) break;
     auto rival = open_checked(manifest, setting, workers);
     const double rate = measure(*rival.session, setting.batch, workers);
-    log(LogLevel::debug, fmt::format("{} batch {}: {:.1f} windows/s; {} batch {}: {:.1f}", to_string(setting.engine), setting.batch, rate,
-                                     to_string(best.setting.engine), best.setting.batch, best_rate));
+    log(LogLevel::debug, fmt::format("{} batch {}: {:.1f} windows/s; {} batch {}: {:.1f}", to_string(setting.engine),
+                                     setting.batch, rate, to_string(best.setting.engine), best.setting.batch, best_rate));
     if (rate <= best_rate) continue;
     best = std::move(rival);
     best_rate = rate;

@@ -25,8 +25,8 @@ struct OpenedModel {
 /// with all workers for up to two seconds or a tenth of the expected run; a short run starts with what is usually best.
 /// @param batch             0: chosen
 /// @param expected_windows  roughly how many windows the run has
-/// @throws Error{invalid_argument} for an unknown engine, Error{unsupported} when none can read the file, Error{bad_manifest} when
-/// the output does not fit the labels or the probe
+/// @throws Error{invalid_argument} for an unknown engine, Error{unsupported} when none can read the file, Error{bad_manifest}
+/// when the output does not fit the labels or the probe
 OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers, double expected_windows);
 
 }  // namespace whimbrel

@@ -6,9 +6,9 @@ RecordingSource::RecordingSource(const Ensemble& ensemble, std::size_t recording
     : ensemble_(ensemble), recording_(recording), stream_(path, ensemble.grids) {
   for (const auto& spec : ensemble.front_ends) {
     const auto& grid = ensemble.grids[spec.grid];
-    mels_.push_back(spec.kind == InputKind::mel ? std::make_unique<MelFrontEnd>(spec.mel, grid.sample_rate_hz, grid.window_samples,
-                                                                                grid.hop_samples)
-                                                : nullptr);
+    mels_.push_back(spec.kind == InputKind::mel
+                        ? std::make_unique<MelFrontEnd>(spec.mel, grid.sample_rate_hz, grid.window_samples, grid.hop_samples)
+                        : nullptr);
   }
 }
 

@@ -1,4 +1,5 @@
-// One open recording: decoded, cut into windows, and each window turned into what every distinct front end of the run makes of it.
+// One open recording: decoded, cut into windows, and each window turned into what every distinct front end of the run makes of
+// it.
 #pragma once
 
 #include <memory>

@@ -119,7 +119,8 @@ TEST(RecordingReader, ReadsVorbisAsLibsndfileDoesWhereBlockSizesChange) {
   ASSERT_EQ(sf_readf_float(file, expected.data(), info.frames), info.frames);
   sf_close(file);
   ASSERT_EQ(got.samples.size(), expected.size());
-  for (std::size_t n = 0; n < expected.size(); ++n) ASSERT_NEAR(got.samples[n], expected[n], 1e-6) << n;  // two decoders' rounding
+  for (std::size_t n = 0; n < expected.size(); ++n)
+    ASSERT_NEAR(got.samples[n], expected[n], 1e-6) << n;  // two decoders' rounding
 }
 
 TEST(RecordingReader, TakesTheMeanOfTheChannels) {

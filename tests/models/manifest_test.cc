@@ -80,7 +80,7 @@ tolerance = 0.01
   EXPECT_EQ(m.name, "b0-sed");
   EXPECT_EQ(m.weight, 2);
   EXPECT_EQ(m.kind, InputKind::mel);
-  EXPECT_EQ(m.grid(), (WindowGrid{22050, 88200, 44100, 0.25}));
+  EXPECT_EQ(m.grid(), (WindowGrid{22050, 88200, 44100, 0.25, ResampleMethod::kaiser_fast}));
   EXPECT_EQ(m.channels, 3);
   const MelConfig mel = {.n_fft = 1024,
                          .win_length = 800,

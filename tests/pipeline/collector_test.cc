@@ -82,7 +82,8 @@ TEST(Collector, KeepsRecordingsApartWhenTheyMeetInTheSpool) {
   Collector collector(ensemble, 2, kFolder);
   for (int i = 0; i < kWindows; ++i) {
     for (const std::size_t recording : {0U, 1U}) {
-      (void)collector.add(0, recording, i, std::vector<float>(kClasses, static_cast<float>(i) + (recording == 1 ? 0.5F : 0.0F)));
+      (void)collector.add(0, recording, i,
+                          std::vector<float>(kClasses, static_cast<float>(i) + (recording == 1 ? 0.5F : 0.0F)));
     }
   }
   EXPECT_TRUE(collector.set_window_count(0, kWindows));

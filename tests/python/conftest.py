@@ -11,6 +11,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime's wheel repo
 sys.path.insert(0, str(ROOT / "python"))
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: tens of seconds; leave out with -m 'not slow'")
+
+
 @pytest.fixture(scope="session")
 def root():
     return ROOT

@@ -36,7 +36,9 @@ def soundscapes(root, tmp_path_factory):
 
 def files_of(folder):
     """{relative name: bytes} of everything but run.json, which holds times."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "run.json"}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "run.json"
+    }
 
 
 ALL_FORMATS = "kaggle,csv,raven,audacity,kaleidoscope,jsonl,npy"
@@ -58,7 +60,20 @@ def test_overlapping_windows_are_the_same_to_the_bit_too(whimbrel, model, sounds
     outputs = []
     for workers in (1, 3):
         out = tmp_path / f"w{workers}"
-        words = ["predict", soundscapes, "--model", model, "--out", out, "--threads", workers, "--window-hop", 1, "--format", "npy"]
+        words = [
+            "predict",
+            soundscapes,
+            "--model",
+            model,
+            "--out",
+            out,
+            "--threads",
+            workers,
+            "--window-hop",
+            1,
+            "--format",
+            "npy",
+        ]
         assert run(whimbrel, *words, "--engine", "openvino", "--batch", 8).returncode == 0
         outputs.append(files_of(out))
     assert outputs[0] == outputs[1]
@@ -96,7 +111,12 @@ def test_both_engines_agree_within_1e_4(whimbrel, model, soundscapes, tmp_path):
     scores = []
     for engine in ("onnxruntime", "openvino"):
         out = tmp_path / engine
-        assert run(whimbrel, "predict", soundscapes, "--model", model, "--out", out, "--engine", engine, "--format", "npy").returncode == 0
+        assert (
+            run(
+                whimbrel, "predict", soundscapes, "--model", model, "--out", out, "--engine", engine, "--format", "npy"
+            ).returncode
+            == 0
+        )
         scores.append(np.load(out / "scores.npy"))
     assert np.abs(scores[0] - scores[1]).max() < 1e-4
 
@@ -107,11 +127,17 @@ def test_an_ensemble_is_the_weighted_mean_of_its_members(whimbrel, model, sounds
     shutil.copytree(model.parent, folder)
     text = (folder / model.name).read_text()
     (folder / "other.toml").write_text(
-        text.replace('name = "dawn_chorus"', 'name = "other"').replace("weight = 1.0", "weight = 3.0").replace("sigmoid", "softmax")
+        text.replace('name = "dawn_chorus"', 'name = "other"')
+        .replace("weight = 1.0", "weight = 3.0")
+        .replace("sigmoid", "softmax")
     )
     assert "softmax" in (folder / "other.toml").read_text() and "weight = 3" in (folder / "other.toml").read_text()
     scores = {}
-    members = {"one": [folder / model.name], "other": [folder / "other.toml"], "both": [folder / model.name, folder / "other.toml"]}
+    members = {
+        "one": [folder / model.name],
+        "other": [folder / "other.toml"],
+        "both": [folder / model.name, folder / "other.toml"],
+    }
     for name, models in members.items():
         words = [w for m in models for w in ("--model", m)]
         result = run(whimbrel, "predict", soundscapes, *words, "--out", tmp_path / name, "--format", "npy", "--batch", 4)
@@ -179,7 +205,19 @@ def test_ctrl_c_leaves_valid_output_and_says_what_is_missing(whimbrel, model, tm
     for i in range(4):
         soundfile.write(folder / f"r{i}.flac", (rng.standard_normal(RATE * 1200) * 0.05).astype(np.float32), RATE)
     out = tmp_path / "out"
-    words = [str(whimbrel), "predict", str(folder), "--model", str(model), "--out", str(out), "--format", "kaggle,npy", "--window-hop", "1"]
+    words = [
+        str(whimbrel),
+        "predict",
+        str(folder),
+        "--model",
+        str(model),
+        "--out",
+        str(out),
+        "--format",
+        "kaggle,npy",
+        "--window-hop",
+        "1",
+    ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
@@ -248,7 +286,9 @@ def test_a_manifest_with_(whimbrel, model, soundscapes, tmp_path, what):
 def test_a_label_count_that_does_not_match(whimbrel, model, soundscapes, tmp_path):
     folder = tmp_path / "m"
     shutil.copytree(model.parent, folder)
-    (folder / model.name).write_text("\n".join(line for line in (folder / model.name).read_text().split("[probe]")[0].splitlines()) + "\n")
+    (folder / model.name).write_text(
+        "\n".join(line for line in (folder / model.name).read_text().split("[probe]")[0].splitlines()) + "\n"
+    )
     with (folder / "labels.txt").open("a") as file:
         file.write("one_more\n")
     result = run(whimbrel, "predict", soundscapes, "--model", folder / model.name, "--out", tmp_path / "out", "--format", "csv")
@@ -268,7 +308,9 @@ def test_weights_that_are_nan(whimbrel, model, soundscapes, tmp_path):
     weights.CopyFrom(numpy_helper.from_array(np.full(tuple(weights.dims), np.nan, np.float32), weights.name))
     onnx.save(net, folder / "dawn_chorus.onnx")
     for engine in ("onnxruntime", "openvino"):
-        result = run(whimbrel, "predict", soundscapes, "--model", folder / model.name, "--out", tmp_path / "out", "--engine", engine)
+        result = run(
+            whimbrel, "predict", soundscapes, "--model", folder / model.name, "--out", tmp_path / "out", "--engine", engine
+        )
         assert result.returncode == 2, result.stderr
         assert "finite" in result.stderr
         assert not list((tmp_path / "out").rglob("*.csv*"))

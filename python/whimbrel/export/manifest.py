@@ -122,7 +122,7 @@ def check_input(table, where):
             "bad_manifest", f'{where}: input.mel is missing, expected a table [input.mel], as kind is "mel"; {remedy}'
         )
     table = check_table(table, INPUT, where, "input")
-    table.setdefault("hop_s", table["window_s"])
+    table = in_order({"hop_s": table["window_s"], **table}, INPUT)
     check_times(table, where)
     if table["kind"] == "waveform":
         if mel is not None:
@@ -133,10 +133,13 @@ def check_input(table, where):
             )
         return table
     mel = check_table(mel, MEL, where, "input.mel")
-    mel.setdefault("win_length", mel["n_fft"])
-    mel.setdefault("f_max_hz", table["sample_rate_hz"] / 2)
+    mel = in_order({"win_length": mel["n_fft"], "f_max_hz": table["sample_rate_hz"] / 2, **mel}, MEL)
     check_mel(mel, table, where)
-    return {**table, "mel": {name: mel[name] for name in MEL if name in mel}}
+    return {**table, "mel": mel}
+
+
+def in_order(table, keys):
+    return {name: table[name] for name in keys if name in table}
 
 
 def check_times(table, where):

@@ -9,8 +9,8 @@ from .errors import ExportError
 from .graph import arrays, probe_row, quiet
 
 SCALES = (1.0, 0.1, 1e-2, 1e-3, 1e-4)
-# Two float32 programs lie on both sides of the exact answer, at distances that differ by what is not PyTorch's order of sums.
-ROUNDING_MARGIN = 4
+# Another float32 program sums in another order: its distance to the exact answer is like PyTorch's, not equal. Measured: up to 5.
+ROUNDING_MARGIN = 10
 
 
 class Reference:
@@ -19,7 +19,7 @@ class Reference:
     inputs, expected  batches of 1, 2 and 5 rows uniform in [0, scale), the caller's example among them; expected[i] holds an
                       array for every output
     scale             1, unless the network amplifies rounding so much that two programs need not agree (an untrained, deep one
-                      may): then the largest at which PyTorch's float32 answers are those of its float64
+                      may): then the largest at which PyTorch's float32 answers are those of its float64, to a tenth of the tolerance
     probe             answers to the probe row at scale 1, which the manifest records
     rounding          largest difference of `probe` to PyTorch's float64 answers; 0 where the network does not run in float64
     """
@@ -33,15 +33,12 @@ class Reference:
             rounding = self.rounding_of(x, answers)
             if scale == 1:
                 self.probe, self.rounding = answers, max(rounding)
-            if all(r <= 0.1 * allowed(y, tolerance) for r, y in zip(rounding, answers, strict=True)):
+            if all(r <= 0.1 * tolerance * np.abs(y).max() for r, y in zip(rounding, answers, strict=True)):
                 break
         else:
-            found = (
-                f"PyTorch's own float32 and float64 answers differ by {self.rounding:.3g} (largest {largest(self.probe):.3g})"
-            )
-            raise ExportError(
-                "invalid_argument", f"{found}, expected at most {tolerance:g}; its weights are untrained or broken"
-            )
+            found = f"PyTorch's own float32 and float64 answers differ by {self.rounding:.3g}"
+            expected = f"at most {0.1 * tolerance:g} of the largest value, {largest(self.probe):.3g}"
+            raise ExportError("invalid_argument", f"{found}, expected {expected}; the weights are untrained or broken")
         random = np.random.default_rng(0)
         two, five = (random.random((n, *row), np.float32) * np.float32(scale) for n in (2, 5))
         if scale == 1:
