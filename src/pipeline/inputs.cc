@@ -16,12 +16,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool looks_like_recording(const fs::path& path) {
+std::string lower_extension(const fs::path& path) {
   std::string ending = path.extension().string();
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return ending;
+}
+
+bool looks_like_recording(const fs::path& path) {
   const auto& known = recording_extensions();
-  return std::find(known.begin(), known.end(), ending) != known.end();
+  return std::find(known.begin(), known.end(), lower_extension(path)) != known.end();
 }
 
 void add_folder(const fs::path& folder, std::vector<RecordingName>& found) {
@@ -83,14 +87,17 @@ std::vector<RecordingName> find_recordings(const std::vector<std::string>& input
 }
 
 double estimated_seconds(const std::vector<RecordingName>& recordings) {
-  constexpr double kBytesPerSecond = 20'000;  // between 8 kB of Ogg Vorbis and 96 kB of 48 kHz WAV
-  double bytes = 0;
+  constexpr double kLosslessBytes = 60'000;  // a second of 16-bit WAV at 32 kHz; FLAC at 48 kHz is near
+  constexpr double kLossyBytes = 12'000;     // 96 kbit/s
+  const std::set<std::string> lossless = {".wav", ".wave", ".flac", ".aif", ".aiff", ".w64", ".rf64"};
+  double seconds = 0;
   for (const auto& recording : recordings) {
     std::error_code missing;
-    const auto size = fs::file_size(recording.path, missing);
-    if (!missing) bytes += static_cast<double>(size);
+    const auto bytes = fs::file_size(recording.path, missing);
+    if (missing) continue;
+    seconds += static_cast<double>(bytes) / (lossless.contains(lower_extension(recording.path)) ? kLosslessBytes : kLossyBytes);
   }
-  return bytes / kBytesPerSecond;
+  return seconds;
 }
 
 std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int index, int count) {

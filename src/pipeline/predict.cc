@@ -1,6 +1,8 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <exception>
 #include <mutex>
@@ -293,14 +295,17 @@ class Run {
   StageTimes times_;
 };
 
+/// So that an output folder that cannot be used is told at once and not after hours.
 void prepare_folder(const fs::path& folder) {
   if (folder.empty()) throw Error(ErrorCode::invalid_argument, "no output folder given, expected --out");
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error || !fs::is_directory(folder)) {
-    throw Error(ErrorCode::invalid_argument, fmt::format("{}: cannot be made an output folder: {}", folder.string(),
-                                                         error ? error.message() : "not a folder"));
-  }
+  if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
+  if (!error && ::access(folder.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
+  if (!error) return;
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("{}: {}, expected a folder that results can be written to; choose another --out", folder.string(),
+                          error.message()));
 }
 
 std::vector<std::unique_ptr<OutputFormat>> make_formats(const PredictOptions& options, const Ensemble& ensemble) {

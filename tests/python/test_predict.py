@@ -333,6 +333,12 @@ def test_an_output_folder_that_cannot_be_written(whimbrel, model, soundscapes, t
     assert str(tmp_path / "file") in result.stderr and len(result.stderr.strip().splitlines()) == 1
 
 
+def test_an_output_folder_on_a_read_only_file_system(whimbrel, model, soundscapes):
+    result = run(whimbrel, "predict", soundscapes, "--model", model, "--out", "/proc/whimbrel-out")
+    assert result.returncode == 2
+    assert "/proc/whimbrel-out" in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
 def test_an_unknown_format(whimbrel, model, soundscapes, tmp_path):
     result = run(whimbrel, "predict", soundscapes, "--model", model, "--out", tmp_path / "out", "--format", "csv,ravenn")
     assert result.returncode == 2

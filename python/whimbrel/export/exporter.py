@@ -34,6 +34,7 @@ class Tuple(torch.nn.Module):
         return tuple(outputs[key] for key in self.keys)
 
 
+@graph.one_thread()
 def write_model(module, example, out_dir, manifest, output_names, log):
     """See whimbrel.export."""
     started = time.monotonic()
@@ -48,7 +49,7 @@ def write_model(module, example, out_dir, manifest, output_names, log):
     output_names, manifest["output"] = name_outputs(reference.shapes, output_names, manifest["output"], len(labels))
     manifest["probe"]["tolerance"] = reference.probe_tolerance
     if reference.scale != 1:
-        unsure = f"PyTorch's float32 and float64 answers to the probe differ by {reference.rounding:.2g}"
+        unsure = f"rounding alone moves the network's answer to the probe by {reference.rounding:.2g}"
         log(f"warning: {unsure}; the probe's tolerance is as wide, and files are compared on input below {reference.scale:g}")
     rows = {n: shape[1:] for n, shape in zip(output_names, reference.shapes, strict=True)}
 

@@ -27,6 +27,19 @@ def quiet():
         logging.disable(level)
 
 
+@contextlib.contextmanager
+def one_thread():
+    """PyTorch on one thread: a few rows need no more, and on a busy machine its threads wait for each other a hundredfold."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def probe_row(shape):
     """The input that probes are recorded on, as whimbrel::probe_input: [1, *shape], float32 in [0, 1).
 
