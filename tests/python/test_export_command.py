@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -181,7 +182,7 @@ def test_a_checkpoint_of_any_wrapping_fits(folder, kind):
     ("change", "message"),
     [
         (lambda s: s.pop("head.bias"), r"1 missing \(head.bias\); check"),
-        (lambda s: [s.pop(k) for k in list(s)[:5]], r"4|5 missing \(body.weight, body.bias, norm.weight and \d more\)"),
+        (lambda s: [s.pop(k) for k in list(s)[:5]], r"5 missing \(body.weight, body.bias, norm.weight and 2 more\)"),
         (
             lambda s: s.update({"fc.bias": torch.zeros(3)}),
             r"does not fit the network's 9 tensors: 1 unexpected \(fc.bias\); check",
@@ -217,7 +218,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(folder):
     [
         ("timm:tf_eficientnet_b0", [], r'has no model .*did you mean "tf_efficientnet_b0"'),
         ("timm:hf-hub:someone/some", [], "has no model 'hf-hub:someone/some', expected one of timm.list_models"),
-        ("timm:tf_efficientnet_b0.no_such_tag", [], "timm"),
+        ("timm:tf_efficientnet_b0.no_such_tag", [], "cannot create 'tf_efficientnet_b0.no_such_tag': .*; leave out the tag"),
         ("tf_efficientnet_b0", [], "expected timm:NAME .* or FILE.py:FUNCTION"),
         ("absent.py:build", [], "absent.py: no such file"),
         ("net.py:built", [], "net.py has no function 'built'; it has .*build"),
@@ -236,8 +237,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(folder):
 def test_wrong_input_is_one_line_and_exit_code_2(folder, capsys, model, arguments, message):
     code, report, lines = run(capsys, model, *arguments)
     assert code == report["exit_code"] == 2
-    with pytest.raises(AssertionError, match=message):
-        raise AssertionError(report["error"]["message"])
+    assert re.search(message, report["error"]["message"]), report["error"]["message"]
     errors = [line for line in lines if not line.startswith("export: ")]
     assert errors == [f"whimbrel: {report['error']['message']}"]
     assert not (folder / "out").exists()

@@ -6,6 +6,7 @@
 This module is itself callable: `whimbrel.export(...)` is the function `export` below.
 """
 
+import os
 import sys
 import types
 
@@ -29,6 +30,8 @@ def export(module, example, out_dir, manifest, *, output_names=None, log=None):
     @return              a dict of what was written: paths, sizes, opset, parameters, largest differences
     @throws ExportError  one line, with a code spelled as in whimbrel's --json
     """
+    # ONNX Runtime's wheel reports over the network otherwise; the program's own engine sets it too.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from .exporter import write_model
     except ImportError as error:
