@@ -69,7 +69,7 @@ int main(int argc, char** argv) {
   options.batch = std::atoi(argv[3]);
   const int workers = std::atoi(argv[4]);
   auto ensemble = load_ensemble({argv[1]}, 0);
-  open_sessions(ensemble, options, workers, 0);
+  open_sessions(ensemble, options, workers);
   const auto& member = ensemble.members[0];
   const double bare = bare_loop(*member.session, member.batch, workers, std::atof(argv[5]));
   const auto reading = read_all(ensemble, std::span(argv + 6, argv + argc));

@@ -45,7 +45,7 @@ bool only_rescales_quantized(const ov::Output<ov::Node>& value) {
 std::int64_t trained_values(op::Constant& constant) {
   const auto n = product(constant.get_shape());
   const auto& type = constant.get_element_type();
-  if (n <= 1 || only_rescales_quantized(constant.output(0))) return 0;
+  if (n <= 1 || constant.get_rt_info().contains(kMadeByUs) || only_rescales_quantized(constant.output(0))) return 0;
   if (type.is_real()) return n;
   if (type.bitwidth() > 8 || type == ov::element::boolean) return 0;
   const bool weights = std::ranges::any_of(constant.output(0).get_target_inputs(), [](const ov::Input<ov::Node>& use) {

@@ -13,6 +13,9 @@ namespace whimbrel::engines {
 /// The process's only Core; it caches plugins and front ends. Never destroyed, since its threads may outlive our statics.
 ov::Core& core();
 
+/// Marks constants that conversion made: they are in no file and were not trained.
+inline constexpr auto kMadeByUs = "whimbrel_constant";
+
 /// Reads .onnx, .xml and .tflite. @throws ov::Exception
 std::shared_ptr<ov::Model> read_model(const std::filesystem::path& path);
 

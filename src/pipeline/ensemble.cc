@@ -89,9 +89,9 @@ Ensemble load_ensemble(const std::vector<std::filesystem::path>& models, double 
   return ensemble;
 }
 
-void open_sessions(Ensemble& ensemble, const PredictOptions& options, int workers, double expected_windows) {
+void open_sessions(Ensemble& ensemble, const PredictOptions& options, int workers) {
   for (auto& member : ensemble.members) {
-    auto opened = open_best(member.manifest, options.engine, options.batch, workers, expected_windows);
+    auto opened = open_best(member.manifest, options.engine, options.batch, workers);
     member.engine = opened.setting.engine;
     member.batch = opened.setting.batch;
     member.session = std::move(opened.session);

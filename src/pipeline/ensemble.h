@@ -47,6 +47,6 @@ Ensemble load_ensemble(const std::vector<std::filesystem::path>& models, double 
 /// Opens every member with the asked-for or the best engine and checks it on its probe.
 /// @throws Error{bad_manifest} when the label count does not match the output or the outputs are not finite; what open_session
 /// throws
-void open_sessions(Ensemble& ensemble, const PredictOptions& options, int workers, double expected_windows);
+void open_sessions(Ensemble& ensemble, const PredictOptions& options, int workers);
 
 }  // namespace whimbrel

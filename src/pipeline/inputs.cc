@@ -86,20 +86,6 @@ std::vector<RecordingName> find_recordings(const std::vector<std::string>& input
   return found;
 }
 
-double estimated_seconds(const std::vector<RecordingName>& recordings) {
-  constexpr double kLosslessBytes = 60'000;  // a second of 16-bit WAV at 32 kHz; FLAC at 48 kHz is near
-  constexpr double kLossyBytes = 12'000;     // 96 kbit/s
-  const std::set<std::string> lossless = {".wav", ".wave", ".flac", ".aif", ".aiff", ".w64", ".rf64"};
-  double seconds = 0;
-  for (const auto& recording : recordings) {
-    std::error_code missing;
-    const auto bytes = fs::file_size(recording.path, missing);
-    if (missing) continue;
-    seconds += static_cast<double>(bytes) / (lossless.contains(lower_extension(recording.path)) ? kLosslessBytes : kLossyBytes);
-  }
-  return seconds;
-}
-
 std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int index, int count) {
   if (count < 1 || index < 1 || index > count) {
     throw Error(ErrorCode::invalid_argument, fmt::format("shard {}/{}, expected I/N with 1 <= I <= N", index, count));

@@ -18,7 +18,4 @@ std::vector<RecordingName> find_recordings(const std::vector<std::string>& input
 /// Every `count`-th recording, beginning with the `index`-th (from 1). @throws Error{invalid_argument}
 std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int index, int count);
 
-/// Roughly how many seconds of audio these files hold, from their sizes alone: good to a factor of four.
-double estimated_seconds(const std::vector<RecordingName>& recordings);
-
 }  // namespace whimbrel

@@ -345,7 +345,7 @@ PredictResult predict(const PredictOptions& options) {
   prepare_folder(options.out_dir);
   auto formats = make_formats(options, ensemble);
   for (const auto& format : formats) format->check_recordings(names);
-  open_sessions(ensemble, options, result.workers, estimated_seconds(names) / ensemble.members[0].manifest.hop_s);
+  open_sessions(ensemble, options, result.workers);
   result.stages.start_s = seconds_between(process_start(), Clock::now());
 
   Run run(options, ensemble, std::move(names), std::move(formats), result.workers);

@@ -71,14 +71,6 @@ TEST_F(Inputs, RefusesAFolderWithoutRecordings) {
   EXPECT_THAT([this] { (void)find_recordings({root_.string()}); }, ::testing::ThrowsMessage<Error>(HasSubstr(".wav")));
 }
 
-TEST_F(Inputs, EstimatesLengthsFromSizes) {
-  touch("a.wav", std::string(600'000, 'x'));
-  touch("b.ogg", std::string(120'000, 'x'));
-  auto found = find_recordings({root_.string()});
-  found.push_back({"missing.wav", "missing.wav"});
-  EXPECT_DOUBLE_EQ(estimated_seconds(found), 10 + 10);
-}
-
 TEST(Shard, TakesEveryNth) {
   std::vector<RecordingName> all;
   for (const char* name : {"0", "1", "2", "3", "4"}) all.push_back({name, name});

@@ -98,9 +98,7 @@ TEST_F(Predict, StopsCleanlyWhenAskedAndNamesWhatIsMissing) {
   std::atomic<bool> cancel{false};
   options_.cancel = &cancel;
   options_.threads = 1;
-  options_.on_progress = [&](const Progress& progress) {
-    if (progress.windows_done >= 3) cancel = true;
-  };
+  options_.on_progress = [&](const Progress&) { cancel = true; };  // the first report comes with the first window
   const auto result = predict(options_);
   EXPECT_TRUE(result.cancelled);
   EXPECT_EQ(result.recordings.back().state, RecordingState::cancelled);
