@@ -22,7 +22,7 @@ def ten_hours(source):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build/release")
-    parser.add_argument("--model", help="manifest; default: the dawn-chorus model, whose speed makes ten hours short")
+    parser.add_argument("--model", help="manifest; default: tf_efficientnet_b0 with random weights")
     options = parser.parse_args()
     print_machine()
     manifest = options.model or exported(options.build, "tf_efficientnet_b0")

@@ -211,17 +211,15 @@ class Run {
     std::fill(at, input.begin() + static_cast<std::ptrdiff_t>(row * static_cast<std::size_t>(member.batch)), 0.0F);
   }
 
-  /// Writes what is complete and next in input order. One worker does it at a time; the others go on.
+  /// Writes what is complete and next in input order. One worker does it at a time; the others go on, and what they complete
+  /// meanwhile is written at the next call, or by write_rest().
   void write_ready(StageTimes& times) {
     const auto begin = Clock::now();
-    for (;;) {
-      const std::unique_lock lock(write_mutex_, std::try_to_lock);
-      if (!lock.owns_lock()) break;
+    if (const std::unique_lock lock(write_mutex_, std::try_to_lock); lock.owns_lock()) {
       while (next_to_write_ < names_.size() && collector_.status(next_to_write_) != Collector::Status::under_way) {
         write(next_to_write_++);
       }
       report_progress();
-      break;
     }
     times.write_s += seconds_between(begin, Clock::now());
   }
