@@ -20,11 +20,18 @@ def whimbrel(build):
     return str(pathlib.Path(build).resolve() / "whimbrel")
 
 
+def without_vnni():
+    """Does this process run under bench/without_vnni.py?"""
+    return "WHIMBREL_CPUID_TABLE" in os.environ
+
+
 def machine():
     facts = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.split(":")[1].strip() for line in facts if line.startswith("model name")), "?")
     flags = next((line for line in facts if line.startswith("flags")), "") + " "
     isa = [f for f in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8") if f" {f} " in flags]
+    if without_vnni():
+        isa = ["avx2", "(AVX-512 and VNNI masked by bench/without_vnni.py)"]
     cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
     return f"{cpu}, {cores} cores, {' '.join(isa)}, {platform.platform()}, load {load:.1f}, {time.strftime('%Y-%m-%d')}"
@@ -126,3 +133,38 @@ def median(values):
 
 def run_json(folder):
     return json.loads((pathlib.Path(folder) / "run.json").read_text())
+
+
+def engine_onnxruntime(model):
+    """Path or bytes -> f(x) giving the outputs in order; set as whimbrel sets it: one thread, no spinning."""
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(None, {name: x})
+
+
+def engine_openvino(model, shape=None):
+    """As above for OpenVINO: FP32 where the model is, one stream, one thread, no pinning. shape replaces a free batch axis."""
+    import openvino
+
+    core = openvino.Core()
+    network = core.read_model(model if isinstance(model, bytes) else str(model))
+    if shape is not None:
+        network.reshape(list(shape))
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": "1"}
+    settings |= {"ENABLE_CPU_PINNING": "NO", "PERFORMANCE_HINT": "LATENCY"}
+    request = core.compile_model(network, "CPU", settings).create_infer_request()
+
+    def run(x):
+        request.infer([x], share_inputs=True)
+        return [tensor.data.copy() for tensor in request.output_tensors]
+
+    return run
