@@ -1,7 +1,7 @@
 """Which integer kernels do ONNX Runtime and OpenVINO take in this process? Judged by what they compute and how fast.
 
 One U8S8 convolution of full-range weights on inputs near 255. VNNI adds four products in 32 bits and is exact; AVX2's
-`vpmaddubsw` adds two in 16 bits and saturates, so its answer is far off. Also the speed of FP32 and of U8S8, and the kernel names
+`vpmaddubsw` adds two in 16 bits and saturates, so its answer is far off. Also the speed of FP32 and U8S8, and the kernel names
 that OpenVINO reports. `without_vnni.py --check` runs it with and without VNNI.
 """
 
