@@ -8,6 +8,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -23,6 +24,12 @@ def whimbrel(build):
 def without_vnni():
     """Does this process run under bench/without_vnni.py?"""
     return "WHIMBREL_CPUID_TABLE" in os.environ
+
+
+def cpu_has_vnni():
+    """Of the CPU as the engines of this process see it."""
+    flags = pathlib.Path("/proc/cpuinfo").read_text()
+    return not without_vnni() and ("avx512_vnni" in flags or "avx_vnni" in flags)
 
 
 def machine():
@@ -95,21 +102,29 @@ def recordings(count, seconds, fmt="ogg"):
     return sorted(str(p) for p in folder.glob(f"*.{fmt}"))
 
 
-def run(command, env=None):
-    """Runs one whole process. Returns wall seconds, CPU seconds, peak RSS in MB and its standard output."""
+def run(command, env=None, check=True):
+    """Runs one whole process. Returns wall and CPU seconds, peak RSS in MB, its output, and why it failed (else "").
+
+    With check a failure ends the bench.
+    """
     begin = time.perf_counter()
     env = {
         **(env or os.environ),
         "ORT_DISABLE_TELEMETRY": "1",
     }  # the wheel reports over the network otherwise; whimbrel turns it off too
-    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - begin
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: exit code {process.returncode}")
-    return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024, "output": output}
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        lines = [line.strip() for line in errors if line.strip()]
+    failure = "" if process.returncode == 0 else f"exit code {process.returncode}: {lines[-1] if lines else 'no message'}"
+    if failure and check:
+        sys.exit(f"{' '.join(map(str, command))}: {failure}")
+    times = {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024}
+    return {**times, "output": output, "failure": failure}
 
 
 def in_turn(commands, rounds):

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 
-BENCHES = ["front_end.py", "predict_vs_peers.py", "birdnet.py", "memory.py"]
+BENCHES = ["front_end.py", "predict_vs_peers.py", "birdnet.py", "memory.py", "quantize_vs_peers.py"]
 
 
 def main():
