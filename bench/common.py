@@ -102,29 +102,39 @@ def recordings(count, seconds, fmt="ogg"):
     return sorted(str(p) for p in folder.glob(f"*.{fmt}"))
 
 
+# A small process between this one and the measured one: peak RSS begins with that of the process that was forked.
+LAUNCHER = """
+import json, os, sys, time
+begin = time.perf_counter()
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+wall = time.perf_counter() - begin
+measured = {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024}
+open(sys.argv[1], "w").write(json.dumps(measured))
+code = os.waitstatus_to_exitcode(status)
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
 def run(command, env=None, check=True):
     """Runs one whole process. Returns wall and CPU seconds, peak RSS in MB, its output, and why it failed (else "").
 
     With check a failure ends the bench.
     """
-    begin = time.perf_counter()
     env = {
         **(env or os.environ),
         "ORT_DISABLE_TELEMETRY": "1",
     }  # the wheel reports over the network otherwise; whimbrel turns it off too
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.NamedTemporaryFile("r") as usage, tempfile.TemporaryFile("w+") as errors:
+        launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, usage.name, *map(str, command)]
+        process = subprocess.run(launcher, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
         errors.seek(0)
         lines = [line.strip() for line in errors if line.strip()]
+        measured = json.loads(usage.read() or "{}")
     failure = "" if process.returncode == 0 else f"exit code {process.returncode}: {lines[-1] if lines else 'no message'}"
     if failure and check:
         sys.exit(f"{' '.join(map(str, command))}: {failure}")
-    times = {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024}
-    return {**times, "output": output, "failure": failure}
+    return {**measured, "output": process.stdout, "failure": failure}
 
 
 def in_turn(commands, rounds):

@@ -99,7 +99,7 @@ def exported(build, name, source, *words):
     manifest = folder / f"{name}.toml"
     if not manifest.exists():
         command = [whimbrel(build), "export", source, *words, "--name", name, "-o", folder, "--quiet"]
-        subprocess.run([str(c) for c in command], check=True)
+        subprocess.run([str(c) for c in command], check=True, stdout=subprocess.DEVNULL)
     return manifest
 
 

@@ -202,6 +202,9 @@ def compare(test, options):
             row.first = np.concatenate([row.run(x[None])[0] for x in inputs])
             results[row.name] = quality(row, rows[0].first, test.settings.get("output", {}), truth)
     measure(rows, inputs, options.rounds)
+    if truth is not None:
+        heard = (scores(rows[0].first, test.settings.get("output", {})) >= 0.5).sum()
+        print(f"(detections of FP32: {heard}; true labels: {truth.sum()})\n")
     best = min(rows[:2], key=lambda r: median(r.times_ms))
     print_table(rows, results, best)
     print_comparison(rows, results, best, options.max_drop)
