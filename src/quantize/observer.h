@@ -1,5 +1,4 @@
-// Observers: what values a tensor takes over the calibration windows, in constant memory, and the range that 8 bits should
-// cover.
+// Observers: what values a tensor takes over the calibration windows, in constant memory, and the range for 8 bits.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +30,8 @@ struct Affine {
 /// Zero point: -low / scale, rounded to nearest even and clamped to 0..255.
 Affine affine_of(const Range& range);
 
-/// DequantizeLinear(QuantizeLinear(x)) as the operators define it, in float32: half to even, then saturated. NaN gives 255's
-/// value.
+/// DequantizeLinear(QuantizeLinear(x)) as the operators define it, in float32: half to even, then saturated. NaN
+/// gives the value of 255.
 float fake_quantize(float x, const Affine& affine);
 
 /// A histogram over [-limit, limit] with a fixed number of bins, whatever the number of values. When a value lies beyond, limit
@@ -74,15 +73,29 @@ class Histogram {
 /// What stands behind the tensor: its error is what counts. SiLU, for example, does not care about anything below -8.
 using Function = std::function<double(double)>;
 
-/// The range by the rule of `observer`; always contains 0, never empty (a tensor of zeros gives [0, 1]).
+/// The range by the rule of `observer`; always contains 0, never empty (nothing but zeros gives [0, 1]) and, but for that, no
+/// wider than the values. All rules but minmax see the bins: they cut on bin edges. "The extent" of a side of zero is its
+/// number of bins up to the outermost one with values.
 ///
 /// - minmax: every value.
-/// - percentile: all but 0.01 % of the values, split over both tails in proportion to what lies there.
-/// - entropy: least Kullback-Leibler divergence between the histogram and its quantized form (Migacz, TensorRT, 2017), on each
-///   side of zero on which there are values.
-/// - mse: least expected squared error of quantizing with 256 levels: clipping against rounding.
+/// - percentile: each side of zero loses its outermost values, as long as that is at most 0.01 % of the values of that side
+/// (zeros
+///   count to the positive one). So at most 0.01 % of all, split over the tails in proportion to what lies there.
+/// - entropy: least Kullback-Leibler divergence KL(P || Q) in the sense of Migacz ("8-bit inference with TensorRT", GTC 2017),
+///   with one threshold on each side of zero on which there are values, found together on a grid of 64 x 64: the 64ths of each
+///   side's extent, moved inwards to a bin with values; at least 256 bins are kept. P: the counts between the thresholds, plus
+///   the clipped ones in the outermost bin of their side. Q: the counts between the thresholds without the clipped ones; the
+///   kept bins are split into 256 runs as equal as possible and each run is spread evenly over its bins that hold values. Both
+///   are scaled to sum 1. The bin of zero counts as many values as its right neighbour, as in NVIDIA's pytorch-quantization:
+///   the zeros after ReLU would outweigh everything else.
+/// - mse: least expected squared error of f(fake_quantize(x)) against f(x), each bin standing for four values spread evenly
+/// over
+///   it: clipping against rounding. Thresholds on both sides of zero are searched together, first on the 64ths of their extents
+///   (0 included), then around the best in steps that shrink to one bin.
 ///
-/// @param through  with mse: the error is measured behind this function; absent: the identity
+/// Takes a few ms. Thread-safe as far as `through` is.
+///
+/// @param through  with mse: f, called some thousand times over the range of the values; absent: the identity
 Range choose_range(const Histogram& histogram, Observer observer, const Function& through = {});
 
 }  // namespace whimbrel::quantize
