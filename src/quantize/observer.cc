@@ -137,7 +137,9 @@ void Histogram::grow(double limit) {
     const int shift = std::min(std::ilogb(limit / limit_), 11);
     std::vector<std::int64_t> joined(kBins);
     for (int i = -kZeroBin; i < kZeroBin; ++i) {
-      joined[static_cast<std::size_t>(kZeroBin + (i >> shift))] += bins_[static_cast<std::size_t>(kZeroBin + i)];
+      const int from = kZeroBin + i;
+      const int to = kZeroBin + (i >> shift);
+      joined[static_cast<std::size_t>(to)] += bins_[static_cast<std::size_t>(from)];
     }
     bins_ = std::move(joined);
   }

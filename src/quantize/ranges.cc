@@ -22,8 +22,9 @@ struct Kept {
 
 using Counts = std::vector<std::int64_t>;
 
-std::int64_t count_left(const Counts& counts, int i) { return counts[static_cast<std::size_t>(kZeroBin - 1 - i)]; }
-std::int64_t count_right(const Counts& counts, int i) { return counts[static_cast<std::size_t>(kZeroBin + i)]; }
+std::int64_t count_at(const Counts& counts, int bin) { return counts[static_cast<std::size_t>(bin)]; }
+std::int64_t count_left(const Counts& counts, int i) { return count_at(counts, kZeroBin - 1 - i); }
+std::int64_t count_right(const Counts& counts, int i) { return count_at(counts, kZeroBin + i); }
 
 double bin_width(const Histogram& h) { return h.limit() / kZeroBin; }
 
@@ -141,8 +142,7 @@ class SquaredError {
       : f_(f), per_unit_(kPerBin / bin_width(h)), first_((0.5 - kPerBin * extent.left) / per_unit_) {
     sums_.emplace_back();
     for (int i = 0; i < kPerBin * (extent.left + extent.right); ++i) {
-      const auto bin = static_cast<std::size_t>(kZeroBin - extent.left + i / kPerBin);
-      const double count = static_cast<double>(h.bins()[bin]) / kPerBin;
+      const double count = static_cast<double>(count_at(h.bins(), kZeroBin - extent.left + i / kPerBin)) / kPerBin;
       const double y = exact(first_ + i / per_unit_);
       const Sums& before = sums_.back();
       values_.push_back(y);
