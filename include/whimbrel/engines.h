@@ -47,6 +47,8 @@ struct SessionOptions {
   Shape row_shape;
   /// Which outputs are wanted, in this order; empty: all, in the model's order.
   std::vector<std::string> outputs;
+  /// Also outputs that are not one row per window (tensors inside a network, for calibration).
+  bool any_output_shape = false;
 };
 
 /// One place to run a session from: its own input and output memory, at the session's fixed shape. Used by one thread at a
@@ -98,6 +100,31 @@ struct SessionCheck {
 /// @throws Error{bad_manifest} naming engine and model: the output is not finite, or misses `expected` by more than
 /// `tolerance`, or `expected` is not as long as a row
 SessionCheck check_session(Session& session, std::span<const float> expected, double tolerance, std::string_view what);
+
+/// A node as an engine ran it: several nodes of the file may have become one, under the name of the first convolution or
+/// product among them.
+struct NodeTime {
+  std::string name;
+  std::string kernel;    // "QLinearConv", "brgconv_avx512_I8"
+  bool integer = false;  // computed with 8-bit integers
+  double ms = 0;         // mean of the runs
+};
+
+/// Runs a model on one thread with the engine's own profiler on.
+/// @param input  the session's whole input
+/// @throws as open_session()
+std::vector<NodeTime> profile_model(EngineKind kind, const std::filesystem::path& model, const SessionOptions& options,
+                                    std::span<const float> input, int runs);
+
+/// Writes an ONNX model with its constants folded and its batch norms merged into convolutions, as ONNX Runtime's basic level
+/// does it: standard operators only, the batch left free. Constants go to `<folded>.data` where they are more than protobuf
+/// can hold.
+/// @throws Error{unsupported} without ONNX Runtime, Error{engine} when it cannot read the model
+void fold_model(const std::filesystem::path& model, const std::filesystem::path& folded);
+
+/// A model file's own remark under `key` (ONNX metadata, OpenVINO's rt_info); "" without one.
+/// @throws as open_session()
+std::string model_remark(EngineKind kind, const std::filesystem::path& model, const std::string& key);
 
 /// What a model file holds, read without running it.
 struct ModelInfo {

@@ -47,4 +47,21 @@ struct Scores {
 /// @throws Error{invalid_argument} when no class has both positive and negative rows, for a NaN, or for sizes that do not fit
 Scores score_table(const ScoredTable& table);
 
+/// How well one set of scores says the same as another one over the same rows.
+struct Agreement {
+  double top1 = 1;            // share of rows with the same best class
+  double top1_confident = 1;  // the same over the rows in which the reference has a score at the threshold or above
+  std::int64_t confident_rows = 0;
+  /// F1 of the detections (scores at or above the threshold) with the reference's as truth; 1 where neither has any.
+  double detections_f1 = 1;
+};
+
+/// @param reference  [rows, classes] row-major; `other` likewise
+/// @throws Error{invalid_argument} for sizes that do not fit or a NaN
+Agreement agreement(std::span<const float> reference, std::span<const float> other, std::size_t classes, double threshold);
+
+/// Signal to quantization noise: 10 log10(sum of squares of the reference / of the differences); infinite where they are equal,
+/// -infinite where only the reference is zero.
+double sqnr_db(std::span<const float> reference, std::span<const float> other);
+
 }  // namespace whimbrel

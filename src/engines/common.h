@@ -21,8 +21,9 @@ Shape fixed_input_shape(const Shape& declared, const SessionOptions& options, co
 /// @throws Error{bad_manifest} unless there is exactly one input and it is float32
 void check_inputs(const std::vector<TensorInfo>& inputs, const std::string& where);
 
-/// @throws Error{bad_manifest} unless the output is float32, its shape fixed and its first axis the batch
-void check_output(const TensorInfo& output, std::int64_t batch, const std::string& where);
+/// @throws Error{bad_manifest} unless the output is float32, its shape fixed and, unless options.any_output_shape, its first
+/// axis the batch
+void check_output(const TensorInfo& output, const SessionOptions& options, const std::string& where);
 
 /// Positions of the outputs asked for (all of them where none are named).
 ///
@@ -42,9 +43,15 @@ std::vector<std::filesystem::path> own_folders();
 
 EngineStatus onnxruntime_status();
 std::unique_ptr<Session> open_onnxruntime(const std::filesystem::path& model, const SessionOptions& options);
+std::vector<NodeTime> profile_with_onnxruntime(const std::filesystem::path& model, const SessionOptions& options,
+                                               std::span<const float> input, int runs);
+std::string onnxruntime_remark(const std::filesystem::path& model, const std::string& key);
 
 EngineStatus openvino_status();
 std::unique_ptr<Session> open_openvino(const std::filesystem::path& model, const SessionOptions& options);
+std::vector<NodeTime> profile_with_openvino(const std::filesystem::path& model, const SessionOptions& options,
+                                            std::span<const float> input, int runs);
+std::string openvino_remark(const std::filesystem::path& model, const std::string& key);
 ModelInfo inspect_with_openvino(const std::filesystem::path& model, const Shape& row_shape);
 
 }  // namespace whimbrel::engines

@@ -1,9 +1,14 @@
 // ONNX Runtime: opened by path on first use, because the wheel's library has no link name (its SONAME has no file).
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <fstream>
+#include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engines/common.h"
@@ -253,14 +258,14 @@ Symbols describe(Network& network, const fs::path& model, const SessionOptions& 
 
 /// Output shapes by one run on the probe, not from the file: torch's exporter writes the batch's symbol on axes that have
 /// nothing to do with it (framewise [batch, 24, batch]), and a fixed symbol then makes the declared shape wrong.
-void learn_output_shapes(Network& network) {
+void learn_output_shapes(Network& network, const SessionOptions& options) {
   std::vector<float> probe = probe_input(element_count(network.input.shape));
   std::vector<Ort::Value> results;
   for (std::size_t i = 0; i < network.outputs.size(); ++i) results.emplace_back(nullptr);
   network.run(network.tensor(probe, network.input.shape), results);
   for (std::size_t i = 0; i < results.size(); ++i) {
     network.outputs[i] = tensor_info(network.outputs[i].name, results[i].GetTypeInfo());
-    check_output(network.outputs[i], network.input.shape[0], network.where);
+    check_output(network.outputs[i], options, network.where);
   }
 }
 
@@ -271,20 +276,106 @@ EngineStatus onnxruntime_status() {
   return status;
 }
 
-std::unique_ptr<Session> open_onnxruntime(const fs::path& model, const SessionOptions& options) {
-  const std::string where = where_of(EngineKind::onnxruntime, model);
+namespace {
+
+/// @returns how errors about this model open
+std::string require(const fs::path& model) {
+  std::string where = where_of(EngineKind::onnxruntime, model);
   if (const auto status = onnxruntime_status(); !status.available) {
     throw Error(ErrorCode::unsupported, where + ": " + status.remedy);
   }
+  return where;
+}
+
+/// @param change  has the last word on the session's options
+std::shared_ptr<Network> open_network(const fs::path& model, const SessionOptions& options,
+                                      const std::function<void(Ort::SessionOptions&)>& change) {
+  const std::string where = require(model);
   return translated(where, [&] {
     auto network = std::make_shared<Network>();
     network->where = where;
     network->run_options.SetRunLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);  // else a wrongly declared output warns at every run
     const Symbols symbols = describe(*network, model, options);
-    network->session = Ort::Session(environment(), model.c_str(), session_options(symbols));
-    learn_output_shapes(*network);
-    return std::make_unique<OrtSession>(std::move(network));
+    auto settings = session_options(symbols);
+    if (change) change(settings);
+    network->session = Ort::Session(environment(), model.c_str(), settings);
+    learn_output_shapes(*network, options);
+    return network;
+  });
+}
+
+/// The profiler writes a file, an event a line: the one way there is to learn what a session ran.
+std::vector<NodeTime> read_profile(const fs::path& file, int runs) {
+  std::vector<NodeTime> nodes;
+  std::map<std::string, std::size_t> known;
+  for (const auto& event : nlohmann::json::parse(std::ifstream(file))) {
+    const std::string name = event.value("name", "");
+    constexpr std::string_view kEnd = "_kernel_time";
+    if (event.value("cat", "") != "Node" || !name.ends_with(kEnd)) continue;
+    const auto [at, is_new] = known.try_emplace(name, nodes.size());
+    if (is_new) {
+      const std::string kernel = event.at("args").value("op_name", "");
+      nodes.push_back({name.substr(0, name.size() - kEnd.size()), kernel, kernel.starts_with("QLinear") || kernel == "QGemm"});
+    }
+    nodes[at->second].ms += event.value("dur", 0.0) * 1e-3 / runs;
+  }
+  return nodes;
+}
+
+}  // namespace
+
+std::unique_ptr<Session> open_onnxruntime(const fs::path& model, const SessionOptions& options) {
+  return std::make_unique<OrtSession>(open_network(model, options, {}));
+}
+
+std::vector<NodeTime> profile_with_onnxruntime(const fs::path& model, const SessionOptions& options,
+                                               std::span<const float> input, int runs) {
+  const auto prefix = fs::temp_directory_path() / fmt::format("whimbrel-profile-{}", getpid());
+  const auto network =
+      open_network(model, options, [&](Ort::SessionOptions& settings) { settings.EnableProfiling(prefix.c_str()); });
+  OrtRunner runner(network);
+  std::ranges::copy(input.first(runner.input().size()), runner.input().begin());
+  for (int i = 0; i < runs; ++i) runner.run();
+  return translated(network->where, [&] {
+    Ort::AllocatorWithDefaultOptions allocator;
+    const fs::path file = network->session.EndProfilingAllocated(allocator).get();
+    auto nodes = read_profile(file, runs + 1);  // and the run that learned the outputs' shapes
+    std::error_code ignored;
+    fs::remove(file, ignored);
+    return nodes;
+  });
+}
+
+std::string onnxruntime_remark(const fs::path& model, const std::string& key) {
+  return translated(require(model), [&]() -> std::string {
+    const Ort::Session file(environment(), model.c_str(), reading_options());
+    Ort::AllocatorWithDefaultOptions allocator;
+    const auto value = file.GetModelMetadata().LookupCustomMetadataMapAllocated(key.c_str(), allocator);
+    return value ? value.get() : "";
   });
 }
 
 }  // namespace whimbrel::engines
+
+namespace whimbrel {
+
+void fold_model(const std::filesystem::path& model, const std::filesystem::path& folded) {
+  const std::string where = engines::require(model);
+  engines::translated(where, [&] {
+    Ort::SessionOptions options;
+    options.SetIntraOpNumThreads(1);
+    options.SetGraphOptimizationLevel(ORT_ENABLE_BASIC);
+    options.SetOptimizedModelFilePath(folded.c_str());
+    options.AddConfigEntry("session.disable_prepacking", "1");
+    constexpr std::uintmax_t kInlineBytes = std::uintmax_t{1500} << 20;
+    std::error_code ignored;
+    const auto data = std::filesystem::path(model.string() + ".data");
+    if (std::filesystem::file_size(model, ignored) > kInlineBytes || std::filesystem::exists(data, ignored)) {
+      options.AddConfigEntry("session.optimized_model_external_initializers_file_name",
+                             (folded.filename().string() + ".data").c_str());
+    }
+    const Ort::Session session(engines::environment(), model.c_str(), options);
+  });
+}
+
+}  // namespace whimbrel

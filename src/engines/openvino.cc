@@ -84,6 +84,13 @@ std::unique_ptr<Session> open_openvino(const fs::path& model, const SessionOptio
   return require(model).open(model, options);
 }
 
+std::vector<NodeTime> profile_with_openvino(const fs::path& model, const SessionOptions& options, std::span<const float> input,
+                                            int runs) {
+  return require(model).profile(model, options, input, runs);
+}
+
+std::string openvino_remark(const fs::path& model, const std::string& key) { return require(model).remark(model, key); }
+
 ModelInfo inspect_with_openvino(const fs::path& model, const Shape& row_shape) {
   return require(model).inspect(model, row_shape);
 }

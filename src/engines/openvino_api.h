@@ -15,6 +15,9 @@ class OpenVino {
   virtual ~OpenVino() = default;
   virtual std::string version() = 0;
   virtual std::unique_ptr<Session> open(const std::filesystem::path& model, const SessionOptions& options) = 0;
+  virtual std::vector<NodeTime> profile(const std::filesystem::path& model, const SessionOptions& options,
+                                        std::span<const float> input, int runs) = 0;
+  virtual std::string remark(const std::filesystem::path& model, const std::string& key) = 0;
   virtual ModelInfo inspect(const std::filesystem::path& model, const Shape& row_shape) = 0;
 };
 

@@ -82,7 +82,9 @@ ov::AnyMap properties(int workers) {
 
 }  // namespace
 
-std::unique_ptr<Session> open(const std::filesystem::path& path, const SessionOptions& options) {
+namespace {
+
+std::shared_ptr<Network> compile(const std::filesystem::path& path, const SessionOptions& options, bool profiled) {
   const std::string where = where_of(EngineKind::openvino, path);
   return translated(where, [&] {
     auto model = read_model(path);
@@ -100,11 +102,58 @@ std::unique_ptr<Session> open(const std::filesystem::path& path, const SessionOp
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       network->outputs.push_back(tensor_info(std::as_const(*model).output(i)));
       if (i < options.outputs.size()) network->outputs.back().name = options.outputs[i];
-      check_output(network->outputs.back(), network->input.shape[0], where);
+      check_output(network->outputs.back(), options, where);
     }
-    network->compiled = core().compile_model(model, "CPU", properties(options.workers));
-    return std::make_unique<OpenVinoSession>(std::move(network));
+    auto settings = properties(options.workers);
+    if (profiled) settings.insert(ov::enable_profiling(true));
+    network->compiled = core().compile_model(model, "CPU", settings);
+    return network;
   });
+}
+
+/// OpenVINO names a kernel by how it is made and what it multiplies: "brgconv_avx512_I8".
+bool is_integer(const std::string& kernel) { return kernel.ends_with("_I8") || kernel.ends_with("_U8"); }
+
+std::vector<NodeTime> profile(const std::filesystem::path& path, const SessionOptions& options, std::span<const float> input,
+                              int runs) {
+  const auto network = compile(path, options, true);
+  return translated(network->where, [&] {
+    auto request = network->compiled.create_infer_request();
+    ov::Tensor in(ov::element::f32, network->compiled.input().get_shape());
+    std::ranges::copy(input.first(in.get_size()), in.data<float>());
+    request.set_input_tensor(in);
+    std::vector<NodeTime> nodes;
+    for (int run = -2; run < runs; ++run) {  // two to warm up
+      request.infer();
+      if (run < 0) continue;
+      const auto infos = request.get_profiling_info();
+      nodes.resize(infos.size());
+      for (std::size_t i = 0; i < infos.size(); ++i) {
+        nodes[i].name = infos[i].node_name;
+        nodes[i].kernel = infos[i].exec_type;
+        nodes[i].integer = is_integer(infos[i].exec_type);
+        nodes[i].ms += static_cast<double>(infos[i].real_time.count()) * 1e-3 / runs;
+      }
+    }
+    return nodes;
+  });
+}
+
+/// ONNX metadata stands under "framework" in the model's rt_info, what convert wrote under its own name.
+std::string remark(const std::filesystem::path& path, const std::string& key) {
+  return translated(where_of(EngineKind::openvino, path), [&]() -> std::string {
+    const auto model = read_model(path);
+    for (const auto& place : {std::vector<std::string>{key}, std::vector<std::string>{"framework", key}}) {
+      if (model->has_rt_info(place)) return model->get_rt_info<std::string>(place);
+    }
+    return {};
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<Session> open(const std::filesystem::path& path, const SessionOptions& options) {
+  return std::make_unique<OpenVinoSession>(compile(path, options, false));
 }
 
 namespace {
@@ -117,6 +166,13 @@ class Module final : public OpenVino {
   }
   std::unique_ptr<Session> open(const std::filesystem::path& model, const SessionOptions& options) override {
     return engines::open(model, options);
+  }
+  std::vector<NodeTime> profile(const std::filesystem::path& model, const SessionOptions& options, std::span<const float> input,
+                                int runs) override {
+    return engines::profile(model, options, input, runs);
+  }
+  std::string remark(const std::filesystem::path& model, const std::string& key) override {
+    return engines::remark(model, key);
   }
   ModelInfo inspect(const std::filesystem::path& model, const Shape& row_shape) override {
     return engines::inspect(model, row_shape);

@@ -75,7 +75,7 @@ void check_inputs(const std::vector<TensorInfo>& inputs, const std::string& wher
   }
 }
 
-void check_output(const TensorInfo& output, std::int64_t batch, const std::string& where) {
+void check_output(const TensorInfo& output, const SessionOptions& options, const std::string& where) {
   if (output.element_type != "float32") {
     contradiction(where, fmt::format("output '{}' is {}, expected float32; name only float32 outputs in [output]", output.name,
                                      output.element_type));
@@ -85,9 +85,10 @@ void check_output(const TensorInfo& output, std::int64_t batch, const std::strin
                   fmt::format("output '{}' is {}: its size depends on the data, expected a fixed one; leave it out of [output]",
                               output.name, to_string(output.shape)));
   }
-  if (output.shape.empty() || output.shape[0] != batch) {
+  if (options.any_output_shape) return;
+  if (output.shape.empty() || output.shape[0] != options.batch) {
     contradiction(where, fmt::format("output '{}' is {}, expected [{}, ...]: one row per window; leave it out of [output]",
-                                     output.name, to_string(output.shape), batch));
+                                     output.name, to_string(output.shape), options.batch));
   }
 }
 
