@@ -1,4 +1,4 @@
-// What both engines share: the checks of a model against what was asked for, and where engine libraries lie.
+// What the engines share: the checks of a model against what was asked for, and where engine libraries lie.
 #pragma once
 
 #include <filesystem>
@@ -46,5 +46,9 @@ std::unique_ptr<Session> open_onnxruntime(const std::filesystem::path& model, co
 EngineStatus openvino_status();
 std::unique_ptr<Session> open_openvino(const std::filesystem::path& model, const SessionOptions& options);
 ModelInfo inspect_with_openvino(const std::filesystem::path& model, const Shape& row_shape);
+
+EngineStatus torchscript_status();
+std::unique_ptr<Session> open_torchscript(const std::filesystem::path& model, const SessionOptions& options);
+ModelInfo inspect_with_torchscript(const std::filesystem::path& model, const Shape& row_shape);
 
 }  // namespace whimbrel::engines
