@@ -48,10 +48,6 @@ class TorchScope {
  private:
   NoWarnings none_;
   c10::WarningUtils::WarningHandlerGuard warnings_{&none_};
-  // The profiling executor runs a model once to watch it and then compiles it again for the shapes that it saw, seconds into
-  // the real run; what it gains there is less than nothing on convolutional networks (tf_efficientnet_b0: 17.5 ms, without
-  // it 15.6).
-  jit::GraphOptimizerEnabledGuard no_profiling_{false};
 };
 
 /// Runs f; what torch throws becomes Error{engine}.
@@ -177,6 +173,10 @@ struct Network {
 
   std::vector<at::Tensor> call(const at::Tensor& in) {
     const c10::InferenceMode inference;
+    // The profiling executor runs a model once to watch it and then compiles it again for the shapes that it saw, seconds into
+    // the real run; what it gains there is less than nothing on convolutional networks (tf_efficientnet_b0: 17.5 ms, without
+    // it 15.6). Off for runs only: freeze() needs the optimizer, which puts the layers' calls in line.
+    const jit::GraphOptimizerEnabledGuard no_profiling(false);
     // A copy, because a network may write into what it is given.
     const auto layout = in.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
     return tensors_of(module.forward({in.clone(layout)}), where);

@@ -22,6 +22,18 @@ class Network(nn.Module):
         return self.compute(self, *inputs)
 
 
+class Outer(nn.Module):
+    """As real networks are: layers in layers, some of which do nothing or are never called."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.unused = inner, nn.Identity()
+        self.called = nn.Sequential(nn.Identity(), nn.Sequential(nn.Dropout(), nn.Identity()))
+
+    def forward(self, *inputs):
+        return self.inner(*(self.called(x) for x in inputs))
+
+
 def sed(n, x):
     bands = nn.functional.silu(nn.functional.conv2d(x, n.conv_w, n.conv_b, stride=2, padding=1)).mean(2)
     frame = nn.functional.conv1d(bands, n.head_w, n.head_b)
@@ -36,7 +48,7 @@ def save(folder, name, compute, row, outputs, batch=-1, inputs=("x",), record=Tr
     rows = 2 if batch == -1 else batch
     examples = tuple(torch.rand(rows, *(12 if axis == -1 else axis for axis in row)) for _ in inputs)
     with torch.no_grad():
-        traced = torch.jit.trace(Network(compute, weights).eval(), examples, check_trace=False)
+        traced = torch.jit.trace(Outer(Network(compute, weights)).eval(), examples, check_trace=False)
     facts = {"input": {"name": inputs[0], "shape": [batch, *row]}, "outputs": outputs}
     traced.save(folder / f"{name}.pt", _extra_files={"whimbrel.json": json.dumps(facts)} if record else {})
 
