@@ -31,3 +31,23 @@ endif()
 
 set(OpenVINO_DIR "${WHIMBREL_SITE_PACKAGES}/openvino/cmake" CACHE PATH "Folder of OpenVINOConfig.cmake")
 find_package(OpenVINO QUIET COMPONENTS Runtime ONNX TensorFlowLite)
+
+# libtorch, optional: whimbrel_libtorch where it can be linked. Its wheels before 2.7 were built for libstdc++'s old strings, which
+# the rest of whimbrel is not.
+set(TORCH_ROOT "${WHIMBREL_SITE_PACKAGES}/torch" CACHE PATH "Folder of the torch wheel")
+set(libc10 ${TORCH_ROOT}/lib/libc10.so)
+if(EXISTS ${TORCH_ROOT}/include/torch/script.h AND EXISTS ${libc10})
+  file(STRINGS ${libc10} new_strings REGEX "__cxx11" LIMIT_COUNT 1)
+  if(new_strings)
+    add_library(whimbrel_libtorch INTERFACE)
+    # After the system's own, because the wheel brings the headers, but not the code, of another version of fmt.
+    target_compile_options(whimbrel_libtorch INTERFACE "SHELL:-idirafter ${TORCH_ROOT}/include"
+      "SHELL:-idirafter ${TORCH_ROOT}/include/torch/csrc/api/include")
+    target_compile_definitions(whimbrel_libtorch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
+    target_link_libraries(whimbrel_libtorch INTERFACE ${TORCH_ROOT}/lib/libtorch_cpu.so ${libc10})
+  else()
+    message(STATUS "torch at ${TORCH_ROOT} is built for the old C++ ABI, expected 2.7 or newer: building without TorchScript")
+  endif()
+else()
+  message(STATUS "no torch at ${TORCH_ROOT}: building without TorchScript")
+endif()

@@ -6,28 +6,37 @@ target_include_directories(whimbrel_engines SYSTEM PRIVATE ${ONNXRUNTIME_INCLUDE
 target_compile_definitions(whimbrel_engines PRIVATE
   WHIMBREL_VERSION="${PROJECT_VERSION}"
   WHIMBREL_ONNXRUNTIME_LIBRARY="${ONNXRUNTIME_LIBRARY}"
-  WHIMBREL_OPENVINO_MODULE="${PROJECT_BINARY_DIR}/whimbrel-openvino.so")
+  WHIMBREL_MODULE_FOLDER="${PROJECT_BINARY_DIR}")
 
-# OpenVINO is a module of its own, so that a run that does not need it does not pay for loading it. What both sides need is small
-# and compiled twice: the module has no way back into the program.
-if(OpenVINO_FOUND)
-  file(GLOB openvino_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/engines/*_module.cc)
-  add_library(whimbrel_openvino MODULE ${openvino_sources} src/engines/kinds.cc src/engines/shape_checks.cc)
-  target_include_directories(whimbrel_openvino PRIVATE include src)
-  target_compile_definitions(whimbrel_openvino PRIVATE WHIMBREL_VERSION="${PROJECT_VERSION}")
-  target_link_libraries(whimbrel_openvino PRIVATE whimbrel_core fmt::fmt openvino::runtime openvino::frontend::tensorflow_lite)
-  set_target_properties(whimbrel_openvino PROPERTIES PREFIX "" OUTPUT_NAME whimbrel-openvino
+# whimbrel_engine_module(KIND WHEEL_LIBS LIBRARIES...): build/<preset>/whimbrel-KIND.so from src/engines/KIND*_module.cc, so that a
+# run that does not need the engine does not pay for loading it. What both sides need is small and compiled twice: a module has no
+# way back into the program. WHEEL_LIBS is where the wheel keeps its libraries, seen from site-packages.
+function(whimbrel_engine_module kind wheel_libs)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/engines/${kind}*_module.cc)
+  add_library(whimbrel_${kind} MODULE ${sources} src/engines/kinds.cc src/engines/shape_checks.cc src/engines/check.cc)
+  target_include_directories(whimbrel_${kind} PRIVATE include src)
+  target_compile_definitions(whimbrel_${kind} PRIVATE WHIMBREL_VERSION="${PROJECT_VERSION}")
+  target_link_libraries(whimbrel_${kind} PRIVATE whimbrel_core fmt::fmt ${ARGN})
+  set_target_properties(whimbrel_${kind} PROPERTIES PREFIX "" OUTPUT_NAME whimbrel-${kind}
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
-    INSTALL_RPATH "$ORIGIN/../openvino/libs;$ORIGIN/../../../openvino/libs")  # beside the openvino wheel, in a wheel or its bin
-  add_dependencies(whimbrel_engines whimbrel_openvino)
+    INSTALL_RPATH "$ORIGIN/../${wheel_libs};$ORIGIN/../../../${wheel_libs}")  # beside the engine's wheel, in a wheel or its bin
+  add_dependencies(whimbrel_engines whimbrel_${kind})
+endfunction()
+
+if(OpenVINO_FOUND)
+  whimbrel_engine_module(openvino openvino/libs openvino::runtime openvino::frontend::tensorflow_lite)
 else()
   message(STATUS "no OpenVINO at ${OpenVINO_DIR}: building without it")
+endif()
+if(TARGET whimbrel_libtorch)
+  whimbrel_engine_module(torchscript torch/lib whimbrel_libtorch nlohmann_json::nlohmann_json)
 endif()
 
 # Models with known answers for the tests, made once a build from NumPy and onnx.
 if(WHIMBREL_TESTS)
   set(models_stamp ${PROJECT_BINARY_DIR}/test-data/models.stamp)
-  add_custom_command(OUTPUT ${models_stamp} DEPENDS ${PROJECT_SOURCE_DIR}/tests/data/make_models.py
+  add_custom_command(OUTPUT ${models_stamp}
+    DEPENDS ${PROJECT_SOURCE_DIR}/tests/data/make_models.py ${PROJECT_SOURCE_DIR}/tests/data/torchscript_models.py
     COMMAND ${WHIMBREL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/data/make_models.py ${PROJECT_BINARY_DIR}/test-data
     COMMAND ${CMAKE_COMMAND} -E touch ${models_stamp} COMMENT "Making test models" VERBATIM)
   add_custom_target(test_models DEPENDS ${models_stamp})

@@ -1,4 +1,4 @@
-// Engines: ONNX Runtime, OpenVINO (and TorchScript) behind one contract. No vendor type leaves src/engines.
+// Engines: ONNX Runtime, OpenVINO and TorchScript behind one contract. No vendor type leaves src/engines.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace whimbrel {
 
-enum class EngineKind { onnxruntime, openvino };
+enum class EngineKind { onnxruntime, openvino, torchscript };
 
 std::string_view to_string(EngineKind kind);
 /// nullopt for a word that names no engine.
@@ -31,7 +31,7 @@ struct EngineStatus {
 /// Loads the engine's library on first use. Never throws.
 EngineStatus engine_status(EngineKind kind);
 
-/// True if the engine reads files of this ending: .onnx both; .xml and .tflite OpenVINO.
+/// True if the engine reads files of this ending: .onnx ONNX Runtime and OpenVINO; .xml and .tflite OpenVINO; .pt TorchScript.
 bool engine_reads(EngineKind kind, const std::filesystem::path& model);
 
 struct TensorInfo {
@@ -126,18 +126,19 @@ void fold_model(const std::filesystem::path& model, const std::filesystem::path&
 /// @throws as open_session()
 std::string model_remark(EngineKind kind, const std::filesystem::path& model, const std::string& key);
 
-/// What a model file holds, read without running it.
+/// What a model file holds. Only TorchScript is run for it, since its files do not say what comes out.
 struct ModelInfo {
   std::vector<TensorInfo> inputs;
   std::vector<TensorInfo> outputs;
   std::int64_t parameters = 0;  // trained values
-  std::int64_t macs = 0;        // multiply-accumulates of one input row; 0 when shapes stay unknown
+  std::int64_t macs = 0;        // multiply-accumulates of one input row; 0: unknown (shapes stay free, or TorchScript)
   std::int64_t file_bytes = 0;  // all files of the model (.xml + .bin, .onnx + .onnx.data)
-  std::string format;           // "onnx", "openvino", "tflite"
+  std::string format;           // "onnx", "openvino", "tflite", "torchscript"
 };
 
 /// @param row_shape  shape of one input row, for models with free axes; may be empty
-/// @throws Error{unsupported} without OpenVINO (which reads all formats), Error{not_found}, Error{engine}
+/// @throws Error{unsupported} without OpenVINO (which reads all formats but .pt) or libtorch, Error{not_found}, Error{engine},
+/// Error{bad_manifest} for a .pt whose input is not of that shape
 ModelInfo inspect_model(const std::filesystem::path& model, const Shape& row_shape);
 
 }  // namespace whimbrel

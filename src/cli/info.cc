@@ -91,8 +91,9 @@ int info_model(const std::filesystem::path& reference, bool json) {
   print_tensors("output", model.outputs);
   fmt::print("fed        {} of {} s windows at {} Hz, every {} s\n", to_string(manifest.row_shape()), manifest.window_s,
              manifest.sample_rate_hz, manifest.hop_s);
-  fmt::print("size       {:.2f} M parameters, {:.3f} G multiply-accumulates a window\n",
-             static_cast<double>(model.parameters) * 1e-6, static_cast<double>(model.macs) * 1e-9);
+  const std::string macs = model.macs == 0 ? "unknown" : fmt::format("{:.3f} G", static_cast<double>(model.macs) * 1e-9);
+  fmt::print("size       {:.2f} M parameters, {} multiply-accumulates a window\n", static_cast<double>(model.parameters) * 1e-6,
+             macs);
   fmt::print("labels     {}: {}", manifest.labels.size(), printable(manifest.labels[0].text));
   for (std::size_t i = 1; i < std::min<std::size_t>(3, manifest.labels.size()); ++i) {
     fmt::print(", {}", printable(manifest.labels[i].text));

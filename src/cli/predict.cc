@@ -123,7 +123,7 @@ Verb add_predict(CLI::App& root) {
   app->add_option("--model", o.models, "Manifest (.toml) or model file with its manifest beside it; several make an ensemble")
       ->required();
   app->add_option("--out", o.out_dir, "Folder for the results")->required();
-  app->add_option("--engine", o.engine, "auto, onnxruntime or openvino")->capture_default_str();
+  app->add_option("--engine", o.engine, "auto, onnxruntime, openvino or torchscript")->capture_default_str();
   app->add_option("--threads", o.threads, "Workers; default: one per core that this process may use")
       ->check(CLI::Range(1, 1024));
   app->add_option("--batch", o.batch, "Windows an inference; default: chosen with the engine")->check(CLI::Range(1, 1024));

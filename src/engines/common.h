@@ -1,4 +1,4 @@
-// What both engines share: the checks of a model against what was asked for, and where engine libraries lie.
+// What the engines share: the checks of a model against what was asked for, and where engine libraries lie.
 #pragma once
 
 #include <filesystem>
@@ -53,5 +53,9 @@ std::vector<NodeTime> profile_with_openvino(const std::filesystem::path& model, 
                                             std::span<const float> input, int runs);
 std::string openvino_remark(const std::filesystem::path& model, const std::string& key);
 ModelInfo inspect_with_openvino(const std::filesystem::path& model, const Shape& row_shape);
+
+EngineStatus torchscript_status();
+std::unique_ptr<Session> open_torchscript(const std::filesystem::path& model, const SessionOptions& options);
+ModelInfo inspect_with_torchscript(const std::filesystem::path& model, const Shape& row_shape);
 
 }  // namespace whimbrel::engines

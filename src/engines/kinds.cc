@@ -1,14 +1,24 @@
-// Which engines there are. Also part of the OpenVINO module, so it may not reach for the loaders.
+// Which engines there are. Also part of the modules, so it may not reach for the loaders.
 #include <algorithm>
 
 #include "whimbrel/engines.h"
 
 namespace whimbrel {
 
-std::string_view to_string(EngineKind kind) { return kind == EngineKind::onnxruntime ? "onnxruntime" : "openvino"; }
+std::string_view to_string(EngineKind kind) {
+  switch (kind) {
+    case EngineKind::onnxruntime:
+      return "onnxruntime";
+    case EngineKind::openvino:
+      return "openvino";
+    case EngineKind::torchscript:
+      return "torchscript";
+  }
+  return "unknown";
+}
 
 const std::vector<EngineKind>& all_engines() {
-  static const std::vector<EngineKind> kinds{EngineKind::onnxruntime, EngineKind::openvino};
+  static const std::vector<EngineKind> kinds{EngineKind::onnxruntime, EngineKind::openvino, EngineKind::torchscript};
   return kinds;
 }
 

@@ -182,7 +182,8 @@ class Module final : public OpenVino {
 }  // namespace
 }  // namespace whimbrel::engines
 
-extern "C" __attribute__((visibility("default"))) whimbrel::engines::OpenVino* whimbrel_openvino(const char* program_version) {
+extern "C" __attribute__((visibility("default"))) whimbrel::engines::EngineModule* whimbrel_engine_module(
+    const char* program_version) {
   static whimbrel::engines::Module module;
   return program_version == std::string_view(WHIMBREL_VERSION) ? &module : nullptr;
 }

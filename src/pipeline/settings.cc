@@ -35,7 +35,7 @@ EngineKind engine_for(const Manifest& manifest, const std::string& engine) {
     remedies += fmt::format("; {}: {}", to_string(kind), status.remedy);
   }
   throw Error(ErrorCode::unsupported, fmt::format("{}: no engine here reads this model{}", manifest.model_path.string(),
-                                                  remedies.empty() ? ", expected .onnx, .xml or .tflite" : remedies));
+                                                  remedies.empty() ? ", expected .onnx, .xml, .tflite or .pt" : remedies));
 }
 
 void check_output(const Manifest& manifest, const Session& session) {

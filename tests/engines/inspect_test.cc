@@ -71,7 +71,7 @@ TEST_F(InspectModel, ThrowsForWhatItCannotRead) {
   EXPECT_EQ(error_of([] { inspect_model(test_file("nowhere.onnx"), {}); }).code(), ErrorCode::not_found);
   const auto e = error_of([] { inspect_model(test_file("sed.clip.f32"), {}); });
   EXPECT_EQ(e.code(), ErrorCode::unsupported);
-  EXPECT_THAT(e.what(), HasSubstr("ending '.f32', expected .onnx, .xml or .tflite"));
+  EXPECT_THAT(e.what(), HasSubstr("ending '.f32', expected .onnx, .xml, .tflite or .pt"));
   EXPECT_EQ(error_of([] { inspect_model(test_file("broken.onnx"), {}); }).code(), ErrorCode::engine);
 }
 

@@ -32,7 +32,7 @@ bool mapped(const std::string& library) {
   const auto status = engine_status(kind);
   bool refused = false;
   try {
-    open_session(kind, test_file("linear.onnx"), {});
+    open_session(kind, test_file(in_format_of(kind, "linear.onnx")), {});
   } catch (const Error& e) {
     refused = e.code() == ErrorCode::unsupported && std::string(e.what()).find(status.remedy) != std::string::npos;
   }
@@ -47,7 +47,9 @@ class LoadingDeathTest : public testing::Test {
 TEST_F(LoadingDeathTest, NothingIsLoadedBeforeAnEngineIsAskedFor) {
   const auto only_names = [] {
     const bool named = engine_from_string("openvino") == EngineKind::openvino && engine_reads(EngineKind::openvino, "a.onnx");
-    leave_with(named && !mapped("libopenvino") && !mapped("libonnxruntime") && !mapped("whimbrel-openvino"), "");
+    const bool none = !mapped("libopenvino") && !mapped("libonnxruntime") && !mapped("libtorch") &&
+                      !mapped("whimbrel-openvino") && !mapped("whimbrel-torchscript");
+    leave_with(named && none, "");
   };
   EXPECT_EXIT(only_names(), ExitedWithCode(0), "");
 }
@@ -56,7 +58,7 @@ TEST_F(LoadingDeathTest, OneEngineDoesNotLoadTheOther) {
   if (!engine_status(EngineKind::onnxruntime).available) GTEST_SKIP() << engine_status(EngineKind::onnxruntime).remedy;
   const auto only_one = [] {
     const bool loaded = engine_status(EngineKind::onnxruntime).available && mapped("libonnxruntime");
-    leave_with(loaded && !mapped("libopenvino"), "");
+    leave_with(loaded && !mapped("libopenvino") && !mapped("libtorch"), "");
   };
   EXPECT_EXIT(only_one(), ExitedWithCode(0), "");
 }
@@ -65,9 +67,15 @@ std::ptrdiff_t entries(const std::filesystem::path& folder) {
   return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
 }
 
-TEST_F(LoadingDeathTest, OnnxRuntimeStartsNoThreadAndLeavesNoFile) {
-  if (!engine_status(EngineKind::onnxruntime).available) GTEST_SKIP() << engine_status(EngineKind::onnxruntime).remedy;
-  WHIMBREL_NEED_FILE("linear.onnx");
+class NoThreadDeathTest : public LoadingDeathTest, public testing::WithParamInterface<EngineKind> {};
+
+INSTANTIATE_TEST_SUITE_P(Engines, NoThreadDeathTest, testing::Values(EngineKind::onnxruntime, EngineKind::torchscript),
+                         [](const auto& tested) { return std::string(to_string(tested.param)); });
+
+TEST_P(NoThreadDeathTest, StartsNoThreadAndLeavesNoFile) {
+  if (!engine_status(GetParam()).available) GTEST_SKIP() << engine_status(GetParam()).remedy;
+  const auto model = in_format_of(GetParam(), "sed.onnx");
+  WHIMBREL_NEED_FILE(model);
   const auto home = std::filesystem::path(testing::TempDir()) / "whimbrel-empty-home";
   std::filesystem::remove_all(home);
   std::filesystem::create_directories(home);
@@ -76,7 +84,7 @@ TEST_F(LoadingDeathTest, OnnxRuntimeStartsNoThreadAndLeavesNoFile) {
     for (const char* variable : {"ORT_DISABLE_TELEMETRY", "CI", "XDG_CACHE_HOME"}) unsetenv(variable);
     std::thread([] {}).join();  // a sanitizer's own thread comes with the first of ours
     const auto threads = entries("/proc/self/task");
-    const auto session = open_session(EngineKind::onnxruntime, test_file("linear.onnx"), {.batch = 2, .workers = 2});
+    const auto session = open_session(GetParam(), test_file(model), {.batch = 2, .workers = 2});
     session->make_runner()->run();
     leave_with(entries("/proc/self/task") == threads && entries(home) == 0, "");
   };
@@ -99,6 +107,14 @@ TEST_F(LoadingDeathTest, AMissingOpenVinoModuleSaysHowToGetIt) {
   WHIMBREL_NEED_FILE("linear.onnx");
   EXPECT_EXIT(expect_unavailable(EngineKind::openvino, "WHIMBREL_ENGINE_PATH", "/nowhere"), ExitedWithCode(0),
               "looked for /nowhere/whimbrel-openvino.so.*pip install openvino");
+}
+
+TEST_F(LoadingDeathTest, AMissingTorchScriptModuleSaysHowToGetIt) {
+  WHIMBREL_NEED_FILE("linear.pt");
+  const auto folder = std::filesystem::path(testing::TempDir()) / "whimbrel-no-modules";
+  std::filesystem::create_directories(folder);
+  EXPECT_EXIT(expect_unavailable(EngineKind::torchscript, "WHIMBREL_ENGINE_PATH", folder.string()), ExitedWithCode(0),
+              "looked for .*whimbrel-no-modules/whimbrel-torchscript.so.*pip install torch");
 }
 
 TEST_F(LoadingDeathTest, AModuleThatDoesNotLoadIsRefused) {

@@ -23,7 +23,12 @@ inline std::vector<float> read_values(const std::string& name) {
 
 #define WHIMBREL_NEED_FILE(name)                 \
   if (!std::filesystem::exists(test_file(name))) \
-  GTEST_SKIP() << name << " is not there: tests/data/make_models.py needs Python's onnx"
+  GTEST_SKIP() << name << " is not there: tests/data/make_models.py needs Python's onnx (and torch for .pt)"
+
+/// The test network "sed.onnx" in the format that the engine reads: "sed.pt" for TorchScript.
+inline std::string in_format_of(EngineKind kind, const std::string& onnx) {
+  return kind == EngineKind::torchscript ? std::filesystem::path(onnx).replace_extension(".pt").string() : onnx;
+}
 
 /// The code and message of what `statement` throws; fails the test when it throws nothing.
 template <typename F>

@@ -1,4 +1,4 @@
-// Both engines through the same contract, against answers that NumPy computed in float64.
+// All engines through the same contract, against answers that NumPy computed in float64.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,10 +22,10 @@ class EachEngine : public testing::TestWithParam<EngineKind> {
   void SetUp() override {
     const auto status = engine_status(GetParam());
     if (!status.available) GTEST_SKIP() << status.remedy;
-    WHIMBREL_NEED_FILE("linear.onnx");
+    WHIMBREL_NEED_FILE(in_format_of(GetParam(), "linear.onnx"));
   }
   static std::unique_ptr<Session> open(const std::string& name, const SessionOptions& options) {
-    return open_session(GetParam(), test_file(name), options);
+    return open_session(GetParam(), test_file(in_format_of(GetParam(), name)), options);
   }
   static Error open_error(const std::string& name, const SessionOptions& options) {
     return error_of([&] { open(name, options); });
@@ -145,7 +145,8 @@ TEST_P(EachEngine, RefusesAnotherBatchThanTheFileFixes) {
   EXPECT_EQ(open("fixed_batch.onnx", {.batch = 4})->input().shape, (Shape{4, 4}));
   const auto e = open_error("fixed_batch.onnx", {.batch = 2});
   EXPECT_EQ(e.code(), ErrorCode::bad_manifest);
-  EXPECT_THAT(e.what(), HasSubstr("fixed_batch.onnx: the batch axis of input [4, 4] is fixed, asked for 2; use batch 4"));
+  EXPECT_THAT(e.what(), HasSubstr(in_format_of(GetParam(), "fixed_batch.onnx") +
+                                  ": the batch axis of input [4, 4] is fixed, asked for 2; use batch 4"));
 }
 
 TEST_P(EachEngine, RefusesRowsThatDoNotFitTheInput) {
@@ -165,7 +166,9 @@ TEST_P(EachEngine, RefusesSizesBelowOne) {
 TEST_P(EachEngine, RefusesModelsWithOtherInputs) {
   const auto two = open_error("two_inputs.onnx", {});
   EXPECT_EQ(two.code(), ErrorCode::bad_manifest);
-  EXPECT_THAT(two.what(), HasSubstr("the model has 2 inputs (x, y), expected 1"));
+  EXPECT_THAT(two.what(), HasSubstr("the model has 2 inputs ("));
+  EXPECT_THAT(two.what(), HasSubstr("), expected 1"));
+  if (GetParam() == EngineKind::torchscript) return;  // a TorchScript file does not say what its input's numbers are
   const auto integers = open_error("integer_input.onnx", {});
   EXPECT_EQ(integers.code(), ErrorCode::bad_manifest);
   EXPECT_THAT(integers.what(), HasSubstr("input 'x' is int64, expected float32"));
@@ -191,23 +194,26 @@ TEST_P(EachEngine, SaysWhatTheEngineSaidOfAModelItCannotUse) {
 TEST_P(EachEngine, SaysWhereAModelIsMissing) {
   const auto e = open_error("nowhere.onnx", {});
   EXPECT_EQ(e.code(), ErrorCode::not_found);
-  EXPECT_THAT(e.what(), HasSubstr("nowhere.onnx: no such file"));
+  EXPECT_THAT(e.what(), HasSubstr(in_format_of(GetParam(), "nowhere.onnx") + ": no such file"));
 }
 
 TEST(Engines, AgreeWithEachOther) {
   WHIMBREL_NEED_FILE("sed.onnx");
+  // All in this process: their libraries must not mix up each other's symbols (two of them hold a protobuf of their own).
+  std::vector<std::unique_ptr<Session>> sessions;
   for (const auto kind : all_engines()) {
     if (!engine_status(kind).available) GTEST_SKIP() << engine_status(kind).remedy;
+    WHIMBREL_NEED_FILE(in_format_of(kind, "sed.onnx"));
+    sessions.push_back(open_session(kind, test_file(in_format_of(kind, "sed.onnx")), {.batch = 4}));
   }
   std::vector<std::vector<float>> clips;
-  for (const auto kind : all_engines()) {
-    const auto session = open_session(kind, test_file("sed.onnx"), {.batch = 4});
+  for (const auto& session : sessions) {
     const auto runner = session->make_runner();
     write_input(*runner, read_values("sed.input.f32"));
     runner->run();
     clips.push_back(copy_of(runner->output(0)));
   }
-  EXPECT_THAT(clips[0], Pointwise(FloatNear(kTolerance), clips[1]));
+  for (const auto& clip : clips) EXPECT_THAT(clip, Pointwise(FloatNear(kTolerance), clips[0]));
 }
 
 TEST(Engines, ReadTheFilesTheySayTheyRead) {
@@ -216,10 +222,12 @@ TEST(Engines, ReadTheFilesTheySayTheyRead) {
   EXPECT_FALSE(engine_reads(EngineKind::onnxruntime, "net.tflite"));
   for (const auto* name : {"net.onnx", "net.xml", "net.tflite"}) EXPECT_TRUE(engine_reads(EngineKind::openvino, name));
   EXPECT_FALSE(engine_reads(EngineKind::openvino, "net.pt"));
+  EXPECT_TRUE(engine_reads(EngineKind::torchscript, "net.pt"));
+  EXPECT_FALSE(engine_reads(EngineKind::torchscript, "net.onnx"));
   WHIMBREL_NEED_FILE("sed.xml");
   const auto e = error_of([] { open_session(EngineKind::onnxruntime, test_file("sed.xml"), {}); });
   EXPECT_EQ(e.code(), ErrorCode::unsupported);
-  EXPECT_THAT(e.what(), HasSubstr("this engine reads .onnx; use the other engine"));
+  EXPECT_THAT(e.what(), HasSubstr("this engine reads .onnx; use another engine"));
 }
 
 TEST(OpenVino, RunsItsOwnFormat) {

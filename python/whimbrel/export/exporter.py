@@ -146,7 +146,7 @@ def write_torchscript(module, path, output_names, reference, log):
     """@throws ExportError engine: the file cannot be written, or does not answer as PyTorch does"""
     started = time.monotonic()
     try:
-        graph.trace(module, torch.from_numpy(reference.inputs[1]), path)
+        graph.trace(module, torch.from_numpy(reference.inputs[1]), list(output_names), path)
         found = graph.run_torchscript(path, reference.inputs)
     except Exception as error:
         raise ExportError("engine", f"TorchScript: {first_line(error)}") from error

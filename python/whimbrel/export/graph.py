@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import warnings
 
@@ -11,6 +12,7 @@ from .errors import ExportError
 
 OPSET = 18  # what torch's dynamo exporter writes without converting; both engines read it
 INPUT_NAME = "input"
+RECORD = "whimbrel.json"  # in the .pt file; src/engines/torchscript_record.h reads it
 MAX_BYTES = 2**31 - 1  # of one protobuf file
 
 
@@ -139,12 +141,15 @@ def fold(raw_path, path, row, output_rows):
     return len(graph.node)
 
 
-def trace(module, example, path):
+def trace(module, example, names, path):
+    """TorchScript has no names and no shapes: they are recorded in the archive, for the engine that runs it."""
     import torch
 
+    record = {"input": {"name": INPUT_NAME, "shape": [-1, *example.shape[1:]]}, "outputs": names}
     # Ours is the check that follows; torch's own would trace three times.
     with quiet(), torch.inference_mode():
-        torch.jit.trace(module, example, check_trace=False).save(str(path))
+        traced = torch.jit.trace(module, example, check_trace=False)
+        traced.save(str(path), _extra_files={RECORD: json.dumps(record)})
 
 
 def run_torchscript(path, inputs):
