@@ -38,6 +38,7 @@ struct Probe {
 struct Manifest {
   std::filesystem::path path;        // of the manifest
   std::filesystem::path model_path;  // of the model file, inside the manifest's folder
+  std::filesystem::path labels_path;
 
   std::string name;
   double weight = 1.0;
@@ -70,6 +71,18 @@ struct Manifest {
 /// @throws Error{not_found}, Error{bad_manifest}: missing keys, unknown keys (with the closest known one), values out of range,
 /// a model or labels file outside the manifest's folder (symbolic links resolved), no labels, a label twice
 Manifest load_manifest(const std::filesystem::path& reference);
+
+/// A model made from another one: fed the same, but with answers of its own.
+struct DerivedModel {
+  std::string name;
+  std::string file;        // relative to its manifest
+  std::string probe_file;  // its own answer to probe_input()
+  double probe_tolerance = 1e-3;
+};
+
+/// TOML text of the manifest of `model`, which shares everything else with the one at `manifest`. Comments are lost.
+/// @throws Error{not_found}, Error{bad_manifest}
+std::string derived_manifest(const std::filesystem::path& manifest, const DerivedModel& model);
 
 /// Applies clip limit and activation in place to one row of logits. Softmax runs over the row.
 void activate(const Manifest& manifest, std::span<float> row);

@@ -213,7 +213,8 @@ Manifest read_manifest(const fs::path& reference) {
   // so that net.onnx and net.xml can share net.toml.
   if (m.path != reference) file = reference.filename().string();
   m.model_path = file_at(model, "file", m.path, file);
-  m.labels = read_labels(file_at(model, "labels", m.path, labels));
+  m.labels_path = file_at(model, "labels", m.path, labels);
+  m.labels = read_labels(m.labels_path);
   read_probe(probe, m);
   return m;
 }

@@ -1,0 +1,222 @@
+// From recordings and a manifest to what the quantizer works on, and back to files.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "pipeline/inputs.h"
+#include "pipeline/row_store.h"
+#include "pipeline/row_table.h"
+#include "whimbrel/io.h"
+#include "whimbrel/pipeline.h"
+
+namespace whimbrel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kDropOfScore = 0.005;
+constexpr double kDropOfAgreement = 0.02;
+constexpr std::size_t kMostCertified = 2000;
+
+struct Windows {
+  std::vector<StoredRow> calibration;
+  std::vector<StoredRow> certification;
+};
+
+/// What certifies must not have calibrated: recordings alternate, and a single one is halved.
+Windows split(const std::vector<StoredRow>& rows) {
+  Windows windows;
+  const bool single = std::ranges::all_of(rows, [&](const auto& row) { return row.recording == rows[0].recording; });
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const bool certifies = single ? i >= rows.size() / 2 : rows[i].recording % 2 == 1;
+    (certifies ? windows.certification : windows.calibration).push_back(rows[i]);
+  }
+  return windows;
+}
+
+Windows read_windows(const QuantizeRunOptions& options, RowStore& store) {
+  const auto samples = static_cast<std::size_t>(options.samples);
+  const auto calibrate = find_recordings(options.calibrate);
+  Windows windows;
+  if (options.certify.empty()) {
+    windows = split(store.add(calibrate, 2 * std::max(samples, kMostCertified)));
+  } else {
+    windows.calibration = store.add(calibrate, samples);
+    windows.certification = store.add(find_recordings(options.certify), kMostCertified);
+  }
+  windows.calibration = thinned(windows.calibration, samples);
+  windows.certification = thinned(windows.certification, options.truth.empty() ? samples : kMostCertified);
+  return windows;
+}
+
+/// Truth of `rows` in the order of `labels`.
+std::vector<std::uint8_t> read_truth(const fs::path& path, const std::vector<StoredRow>& rows,
+                                     const std::vector<Label>& labels) {
+  RowTableReader table(path);
+  std::vector<std::size_t> columns;
+  for (const auto& label : labels) {
+    const auto found = std::ranges::find(table.classes(), label.text);
+    if (found == table.classes().end()) {
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format("{}: no column for class \"{}\", expected one for each label of the model", path.string(), label.text));
+    }
+    columns.push_back(static_cast<std::size_t>(found - table.classes().begin()));
+  }
+  std::map<std::string, std::vector<std::uint8_t>> known;
+  while (table.next()) {
+    auto& truth = known[std::string(table.row_id())];
+    truth.clear();
+    for (const auto column : columns) {
+      const auto cell = table.cell(column);
+      if (cell != "0" && cell != "1") {
+        throw Error(ErrorCode::invalid_argument,
+                    fmt::format("{}: \"{}\" in column \"{}\", expected 0 or 1", table.where(), cell, table.classes()[column]));
+      }
+      truth.push_back(cell == "1" ? 1 : 0);
+    }
+  }
+  std::vector<std::uint8_t> truth;
+  for (const auto& row : rows) {
+    const auto found = known.find(row.row_id);
+    if (found == known.end()) {
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format("{}: no row \"{}\", expected one for each window of the recordings; name recordings with truth as "
+                      "--certify",
+                      path.string(), row.row_id));
+    }
+    truth.insert(truth.end(), found->second.begin(), found->second.end());
+  }
+  return truth;
+}
+
+fs::path manifest_of(const fs::path& output) { return fs::path(output).replace_extension(".toml"); }
+
+void check_output(const QuantizeRunOptions& options, const Manifest& manifest) {
+  const auto& output = options.output;
+  if (output.extension() != ".onnx" && output.extension() != ".xml") {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: expected an output that ends in .onnx or, for OpenVINO, .xml", output.string()));
+  }
+  if (output.extension() == ".xml" && options.target == "onnxruntime") {
+    throw Error(ErrorCode::invalid_argument,
+                output.string() + ": ONNX Runtime does not read .xml; name an .onnx, or --target openvino");
+  }
+  if (manifest.model_path.extension() != ".onnx") {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: expected an .onnx model to quantize; export one, or quantize the .onnx that it was made from",
+                            manifest.model_path.string()));
+  }
+  std::error_code ignored;
+  if (fs::equivalent(output, manifest.model_path, ignored) || fs::equivalent(manifest_of(output), manifest.path, ignored)) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} would replace the float model or its manifest {}; choose another name, such as {}-int8{}",
+                            output.string(), manifest.path.string(), output.stem().string(), output.extension().string()));
+  }
+  if (manifest.labels.size() < 1) throw Error(ErrorCode::bad_manifest, manifest.path.string() + ": no labels");
+}
+
+std::vector<EngineKind> targets_of(const QuantizeRunOptions& options) {
+  if (options.target == "onnxruntime") return {EngineKind::onnxruntime};
+  if (options.target == "openvino") return {EngineKind::openvino};
+  if (options.target != "auto") {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("target \"{}\", expected auto, onnxruntime or openvino", options.target));
+  }
+  if (options.output.extension() == ".xml") return {EngineKind::openvino};
+  std::vector<EngineKind> targets;
+  for (const auto kind : {EngineKind::onnxruntime, EngineKind::openvino}) {
+    if (engine_status(kind).available) targets.push_back(kind);
+  }
+  return targets;
+}
+
+std::vector<std::string> outputs_of(const Manifest& manifest) {
+  std::vector<std::string> outputs;
+  if (manifest.clip_output.empty()) return outputs;
+  for (const auto& name : {manifest.clip_output, manifest.frame_output, manifest.embedding_output}) {
+    if (!name.empty()) outputs.push_back(name);
+  }
+  return outputs;
+}
+
+void write_whole(const fs::path& path, std::string_view bytes, std::vector<fs::path>& files) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+  files.push_back(path);
+}
+
+/// Labels are copied where the output lies in another folder.
+void carry_labels(const Manifest& manifest, const fs::path& labels, const fs::path& folder, std::vector<fs::path>& files) {
+  const auto target = folder / labels.filename();
+  std::error_code ignored;
+  if (fs::equivalent(labels, target, ignored)) return;
+  const auto bytes = read_file(labels);
+  if (fs::exists(target, ignored)) {
+    if (read_file(target) == bytes) return;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} is there with other labels than those of {}; choose another folder", target.string(),
+                            manifest.path.string()));
+  }
+  write_whole(target, bytes, files);
+}
+
+/// The manifest and the probe of what was written.
+void write_manifest(const QuantizeRunOptions& options, const Manifest& manifest, const Certificate& certificate,
+                    std::vector<fs::path>& files) {
+  const auto folder = options.output.parent_path();
+  const auto stem = options.output.stem().string();
+  const DerivedModel derived{stem, options.output.filename().string(), stem + ".probe.npy", certificate.probe_tolerance};
+  carry_labels(manifest, manifest.labels_path, folder, files);
+  AtomicFile probe(folder / derived.probe_file);
+  probe.write(npy_header({static_cast<std::int64_t>(certificate.probe_output.size())}));
+  probe.write(std::span<const float>(certificate.probe_output));
+  probe.commit();
+  files.push_back(folder / derived.probe_file);
+  write_whole(manifest_of(options.output), derived_manifest(manifest.path, derived), files);
+}
+
+}  // namespace
+
+QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
+  const auto ensemble = load_ensemble({options.model}, 0);
+  const auto& manifest = ensemble.members[0].manifest;
+  check_output(options, manifest);
+  auto folder = options.output.parent_path();
+  if (folder.empty()) folder = ".";
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed)
+    throw Error(ErrorCode::invalid_argument, fmt::format("{}: {}; choose another output", folder.string(), failed.message()));
+
+  RowStore store(ensemble, folder);
+  auto windows = read_windows(options, store);
+  QuantizeOptions quantize{.model = manifest.model_path, .output = options.output, .targets = targets_of(options)};
+  quantize.isa = options.isa;
+  quantize.observer = options.observer;
+  quantize.keep = options.keep;
+  quantize.threshold = options.threshold;
+  quantize.workers = options.threads > 0 ? options.threads : cpu_info().cores_allowed;
+  quantize.row_shape = manifest.row_shape();
+  quantize.outputs = outputs_of(manifest);
+  quantize.activate = [&](std::span<float> row) { activate(manifest, row); };
+  quantize.on_step = options.on_step;
+  for (const auto& label : ensemble.labels) quantize.classes.push_back(label.text);
+  if (!options.truth.empty()) quantize.truth = read_truth(options.truth, windows.certification, ensemble.labels);
+  quantize.max_drop = options.max_drop.value_or(options.truth.empty() ? kDropOfAgreement : kDropOfScore);
+  quantize.calibration = store.rows(std::move(windows.calibration));
+  quantize.certification = store.rows(std::move(windows.certification));
+
+  QuantizeRunResult result;
+  result.certificate = quantize_model(quantize);
+  result.files.push_back(options.output);
+  write_manifest(options, manifest, result.certificate, result.files);
+  return result;
+}
+
+}  // namespace whimbrel
