@@ -63,7 +63,7 @@ struct PairedSpeed {
   double base_ms = 0;  // median of one window on one thread
   double other_ms = 0;
   double ratio = 0;      // base / other, median of the pairs
-  double ratio_low = 0;  // 10th and 90th percentile of the pairs
+  double ratio_low = 0;  // 95 % confidence interval of that median
   double ratio_high = 0;
   double base_per_s = 0;  // windows a second of all workers
   double other_per_s = 0;
