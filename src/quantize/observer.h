@@ -88,10 +88,9 @@ using Function = std::function<double(double)>;
 ///   without the clipped ones; the kept bins are split into 256 runs as equal as possible and each run is spread evenly over
 ///   its bins that hold values. Both are scaled to sum 1. The bin of zero counts as many values as its right neighbour, as in
 ///   NVIDIA's pytorch-quantization: the zeros after ReLU would outweigh everything else.
-/// - mse: least expected squared error of f(fake_quantize(x)) against f(x), each bin standing for four values spread evenly
-/// over
-///   it: clipping against rounding. Thresholds on both sides of zero, which may be zero, are searched together: first on a grid
-///   of about 64 x 64 over the extents, then around the best in steps that shrink to one bin.
+/// - mse: least expected squared error of f(fake_quantize(x)) against f(x), each bin standing for four values spread over it:
+///   clipping against rounding. Thresholds on both sides of zero, which may be zero, are searched together: first on a grid of
+///   about 64 x 64 over the extents, then around the best in steps that shrink to one bin.
 ///
 /// entropy and mse take about 10 ms where both sides are wide. Thread-safe as far as `through` is.
 ///
