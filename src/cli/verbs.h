@@ -15,5 +15,6 @@ struct Verb {
 Verb add_predict(CLI::App& root);
 Verb add_info(CLI::App& root);
 Verb add_score(CLI::App& root);
+Verb add_convert(CLI::App& root);
 
 }  // namespace whimbrel::cli
