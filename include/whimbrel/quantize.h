@@ -90,6 +90,7 @@ struct Certificate {
   EngineKind fp32_engine = EngineKind::onnxruntime;  // the fastest for the float model
   QuantizeIsa isa = QuantizeIsa::native;
   Observer observer = Observer::mse;
+  std::map<std::string, int> unit_observers;  // another observer -> number of blocks that it serves better
   std::string cpu;
   std::string integer_path;
   std::int64_t calibration_windows = 0;

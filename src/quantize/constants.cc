@@ -47,6 +47,12 @@ const onnx::NodeProto* depthwise_behind(const Graph& graph, const onnx::NodeProt
   return reader;
 }
 
+/// A convolution over a single plane is not depthwise: kernels pair its taps.
+WeightLayout paired_layout(const onnx::NodeProto& node, const WeightLayout& layout) {
+  const bool single_plane = node.op_type() == "Conv" && layout.inputs == 1 && integer_attribute(node, "group", 1) == 1;
+  return single_plane ? WeightLayout{layout.outputs, layout.taps, 1} : layout;
+}
+
 /// Mean over windows of each input channel of output channel `output`'s group.
 std::span<const double> means_of_group(const std::vector<double>& means, const WeightLayout& layout, std::int64_t groups,
                                        std::int64_t output) {
@@ -105,7 +111,7 @@ std::map<std::string, ProductConstants> product_constants(const Graph& graph, co
     const auto layout = weight_layout(graph, node);
     const auto weights = product_weights(graph, node);
     auto& constants = all[product.name];
-    constants.weights = quantize_weights(weights, layout, no_saturation);
+    constants.weights = quantize_weights(weights, paired_layout(node, layout), no_saturation);
     constants.bias = product_bias(graph, node);
     if (node.op_type() == "MatMul") continue;  // has no bias of its own to correct
     correct_bias(constants, weights, layout, integer_attribute(node, "group", 1), statistics.at(node.input(0)).channel_mean);
