@@ -51,6 +51,7 @@ class StepClock {
   StepClock(const QuantizeOptions& options, std::map<std::string, double>& seconds) : options_(options), seconds_(seconds) {}
   template <typename F>
   auto time(const std::string& step, F&& f) {
+    check_cancelled(options_);
     const auto begin = Clock::now();
     struct Stop {
       double& seconds;

@@ -63,6 +63,7 @@ void Workbench::use_observer(Observer observer, const Unit& unit) {
 }
 
 Trial Workbench::build(const ProductNames& integer) {
+  check_cancelled(options_);
   Trial trial{integer, with_quantization(graph_, place(integer), ranges_, constants_, target_),
               folder_ / fmt::format("{}-{}.onnx", to_string(target_), built_++), nullptr};
   trial.graph.save(trial.file);
