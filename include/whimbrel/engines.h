@@ -47,8 +47,9 @@ struct SessionOptions {
   Shape row_shape;
   /// Which outputs are wanted, in this order; empty: all, in the model's order.
   std::vector<std::string> outputs;
-  /// Also outputs that are not one row per window (tensors inside a network, for calibration).
-  bool any_output_shape = false;
+  /// Also outputs that are not one row per window, or not float32 (tensors inside a network). Only to learn shapes, unless all
+  /// are float32.
+  bool any_outputs = false;
 };
 
 /// One place to run a session from: its own input and output memory, at the session's fixed shape. Used by one thread at a

@@ -84,6 +84,13 @@ struct ProductReport {
   std::string why_float;  // empty when integer
 };
 
+/// Products between two places where one tensor carries everything on, and what returning them to float would do.
+struct BlockReport {
+  std::vector<std::string> products;
+  double time_ratio = 1;   // all in INT8 / this block in float: above 1, its INT8 form is slower
+  double noise_share = 0;  // of the error at the output that goes when it is in float; blocks together may pass 1
+};
+
 /// What quantization of a model is worth on this CPU.
 struct Certificate {
   std::string verdict;  // in words
@@ -107,6 +114,7 @@ struct Certificate {
   double integer_macs_share = 0;  // of all products' multiply-accumulates
   std::int64_t narrowed_channels = 0;
   std::vector<ProductReport> products;
+  std::vector<BlockReport> blocks;
   std::vector<float> probe_output;  // of the INT8 model for probe_input(), first output
   double probe_tolerance = 0;
   std::map<std::string, double> step_s;

@@ -21,8 +21,7 @@ Shape fixed_input_shape(const Shape& declared, const SessionOptions& options, co
 /// @throws Error{bad_manifest} unless there is exactly one input and it is float32
 void check_inputs(const std::vector<TensorInfo>& inputs, const std::string& where);
 
-/// @throws Error{bad_manifest} unless the output is float32, its shape fixed and, unless options.any_output_shape, its first
-/// axis the batch
+/// @throws Error{bad_manifest} unless the output is float32, its shape fixed and its first axis the batch (or any are welcome)
 void check_output(const TensorInfo& output, const SessionOptions& options, const std::string& where);
 
 /// Positions of the outputs asked for (all of them where none are named).

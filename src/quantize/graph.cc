@@ -142,7 +142,7 @@ Graph Graph::load(const fs::path& path) {
   return graph;
 }
 
-void Graph::save(const fs::path& path, std::int64_t inline_bytes) const {
+onnx::ModelProto Graph::whole(const fs::path& data, std::int64_t inline_bytes) const {
   onnx::ModelProto model = rest;
   std::int64_t bytes = 0;
   for (const auto& [name, tensor] : constants) {
@@ -150,10 +150,34 @@ void Graph::save(const fs::path& path, std::int64_t inline_bytes) const {
     *model.mutable_graph()->add_initializer() = tensor;
   }
   for (const auto& node : nodes) *model.mutable_graph()->add_node() = node;
-  if (bytes > inline_bytes) write_external(model, path.string() + ".data");
+  if (bytes > inline_bytes) write_external(model, data);
+  return model;
+}
+
+void Graph::save(const fs::path& path, std::int64_t inline_bytes) const {
+  const auto model = whole(path.string() + ".data", inline_bytes);
   AtomicFile file(path);
   file.write(model.SerializeAsString());
   file.commit();
+}
+
+void Graph::save_scratch(const fs::path& path) const {
+  const auto model = whole(path.string() + ".data", kInlineBytes);
+  std::ofstream file(path, std::ios::binary);
+  if (!model.SerializeToOstream(&file) || !file.flush()) {
+    throw Error(ErrorCode::io, fmt::format("{}: cannot write; is the disk full?", path.string()));
+  }
+}
+
+Graph Graph::with_outputs(const std::vector<std::string>& tensors) const {
+  Graph graph = *this;
+  graph.rest.mutable_graph()->clear_value_info();
+  for (const auto& tensor : tensors) {
+    if (is_output(tensor)) continue;
+    graph.rest.mutable_graph()->add_output()->set_name(tensor);
+  }
+  graph.index();
+  return graph;
 }
 
 void Graph::index() {

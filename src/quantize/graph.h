@@ -21,6 +21,9 @@ struct Use {
   int input = 0;
 };
 
+/// More than this does not go into one protobuf message, which ends at 2 GB.
+inline constexpr std::int64_t kInlineBytes = std::int64_t{1800} << 20;
+
 /// Loading puts initializers apart from the rest, so that a node's inputs tell at once what is constant. After a change of
 /// `nodes`, index() must be called before producer() and uses() are asked again. Value type; not thread-safe while changing.
 class Graph {
@@ -31,12 +34,18 @@ class Graph {
 
   /// Replaces the file in one step. Constants go to `<name>.data` beside it when they are more than `inline_bytes` together
   /// (protobuf ends at 2 GB). @throws Error{io}
-  void save(const std::filesystem::path& path, std::int64_t inline_bytes = std::int64_t{1800} << 20) const;
+  void save(const std::filesystem::path& path, std::int64_t inline_bytes = kInlineBytes) const;
+
+  /// The same for a file that is read once and thrown away: at once under its name, and not forced to the disk.
+  void save_scratch(const std::filesystem::path& path) const;
 
   std::vector<onnx::NodeProto> nodes;
   std::map<std::string, onnx::TensorProto> constants;
   /// Everything but nodes and constants: inputs, outputs, opsets, metadata.
   onnx::ModelProto rest;
+
+  /// The graph with more of its tensors among its outputs.
+  Graph with_outputs(const std::vector<std::string>& tensors) const;
 
   const std::string& input() const { return rest.graph().input(0).name(); }
   bool is_output(const std::string& tensor) const { return outputs_.contains(tensor); }
@@ -66,6 +75,9 @@ class Graph {
   void set_metadata(const std::string& key, const std::string& value);
 
  private:
+  /// Everything in one message; constants apart in `data` when they are more than inline_bytes together.
+  onnx::ModelProto whole(const std::filesystem::path& data, std::int64_t inline_bytes) const;
+
   std::map<std::string, std::size_t> producers_;
   std::map<std::string, std::vector<Use>> uses_;
   std::set<std::string> outputs_;

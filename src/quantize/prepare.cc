@@ -66,6 +66,28 @@ void fix_input(Graph& graph, const Shape& row_shape, const fs::path& model) {
   if (!shape.dim(0).has_dim_value()) shape.mutable_dim(0)->set_dim_param("batch");
 }
 
+/// Shapes come from one run: what files declare is often wrong or missing.
+void learn_shapes(Graph& graph, const Shape& row_shape, const fs::path& work_folder) {
+  std::vector<std::string> tensors;
+  for (const auto& node : graph.nodes) {
+    for (const auto& output : node.output()) {
+      if (!output.empty()) tensors.push_back(output);
+    }
+  }
+  const auto file = work_folder / "shapes.onnx";
+  graph.with_outputs(tensors).save_scratch(file);
+  const auto session = open_session(EngineKind::onnxruntime, file,
+                                    {.batch = 1, .row_shape = row_shape, .outputs = tensors, .any_outputs = true});
+  auto& proto = *graph.rest.mutable_graph();
+  proto.clear_value_info();
+  for (const auto& output : session->outputs()) {
+    auto& info = *proto.add_value_info();
+    info.set_name(output.name);
+    auto& shape = *info.mutable_type()->mutable_tensor_type()->mutable_shape();
+    for (const auto axis : output.shape) shape.add_dim()->set_dim_value(axis);
+  }
+}
+
 void name_nodes(Graph& graph) {
   std::set<std::string> names;
   for (auto& node : graph.nodes) {
@@ -84,7 +106,7 @@ std::vector<std::int64_t> reduced_axes(const Graph& graph, const onnx::NodeProto
 void use_average_pools(Graph& graph) {
   std::vector<onnx::NodeProto> nodes;
   for (auto& node : graph.nodes) {
-    const Shape shape = node.op_type() == "ReduceMean" ? inferred_shape(graph, node.input(0)) : Shape{};
+    const Shape shape = node.op_type() == "ReduceMean" ? shape_of_row(graph, node.input(0)) : Shape{};
     auto axes = shape.size() == 4 ? reduced_axes(graph, node) : std::vector<std::int64_t>{};
     for (auto& axis : axes) axis += axis < 0 ? 4 : 0;
     std::ranges::sort(axes);
@@ -116,11 +138,11 @@ bool broadcasts(const onnx::NodeProto& node) {
 void remove_expands(Graph& graph) {
   for (auto& node : graph.nodes) {
     if (node.op_type() != "Expand" || graph.is_output(node.output(0))) continue;
-    const Shape full = inferred_shape(graph, node.output(0));
+    const Shape full = shape_of_row(graph, node.output(0));
     const bool removable = std::ranges::all_of(graph.uses(node.output(0)), [&](const Use& use) {
       const auto& reader = graph.nodes[use.node];
       return broadcasts(reader) && !full.empty() && reader.input(0) != reader.input(1) &&
-             inferred_shape(graph, reader.input(1 - use.input)) == full;
+             shape_of_row(graph, reader.input(1 - use.input)) == full;
     });
     if (removable) replace_uses(graph, node.output(0), node.input(0));
     graph.index();
@@ -188,19 +210,14 @@ void keep_used_domains(Graph& graph) {
 
 }  // namespace
 
-Shape inferred_shape(const Graph& graph, const std::string& tensor) {
-  const auto of = [](const onnx::ValueInfoProto& info) {
-    Shape shape;
-    for (const auto& dim : info.type().tensor_type().shape().dim()) shape.push_back(dim.has_dim_value() ? dim.dim_value() : -1);
-    return shape;
-  };
+Shape shape_of_row(const Graph& graph, const std::string& tensor) {
   if (graph.is_constant(tensor)) return graph.shape_of(tensor);
-  const auto& proto = graph.rest.graph();
-  for (const auto* list : {&proto.value_info(), &proto.output(), &proto.input()}) {
-    const auto found = std::ranges::find_if(*list, [&](const auto& info) { return info.name() == tensor; });
-    if (found != list->end()) return of(*found);
-  }
-  return {};
+  const auto& infos = graph.rest.graph().value_info();
+  const auto found = std::ranges::find_if(infos, [&](const auto& info) { return info.name() == tensor; });
+  Shape shape;
+  if (found == infos.end()) return shape;
+  for (const auto& dim : found->type().tensor_type().shape().dim()) shape.push_back(dim.dim_value());
+  return shape;
 }
 
 Graph prepare(const fs::path& model, const Shape& row_shape, const fs::path& work_folder) {
@@ -209,7 +226,7 @@ Graph prepare(const fs::path& model, const Shape& row_shape, const fs::path& wor
   fix_input(graph, row_shape, model);
   const auto fixed = work_folder / "fixed.onnx";
   const auto folded = work_folder / "folded.onnx";
-  graph.save(fixed);
+  graph.save_scratch(fixed);
   fold_model(fixed, folded);
   graph = Graph::load(folded);
   for (const auto& file : {fixed, folded}) {
@@ -217,6 +234,7 @@ Graph prepare(const fs::path& model, const Shape& row_shape, const fs::path& wor
     fs::remove(file.string() + ".data");
   }
   name_nodes(graph);
+  learn_shapes(graph, row_shape, work_folder);
   use_average_pools(graph);
   remove_expands(graph);
   fold_scalars(graph);

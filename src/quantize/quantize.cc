@@ -219,6 +219,9 @@ class Quantizer {
     std::map<std::string, std::string> returned;
     const auto effects =
         steps_.time("choose", [&] { return measure_units(bench, trial, units, trial_rows_, trial_reference_); });
+    for (const auto& effect : effects) {
+      certificate.blocks.push_back({effect.unit.products, effect.time_ratio, effect.noise_saved / choice.noise});
+    }
     return_slower(bench, trial, effects, returned);
     certify(bench, trial, effects, returned, certificate);
     steps_.time("profile", [&] { fill_products(bench, trial, options_.model, returned, certificate); });
@@ -321,7 +324,7 @@ class Quantizer {
     finished.graph.set_metadata(kCertificateKey, verdict_json(verdict));
     finished.graph.rest.set_producer_name("whimbrel");
     const auto checked = folder_.path() / options_.output.filename();
-    finished.graph.save(checked);
+    finished.graph.save_scratch(checked);
     open_model(certificate.engine, checked);  // what is written is what an engine has accepted
     finished.graph.save(options_.output);
   }

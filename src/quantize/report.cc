@@ -57,6 +57,10 @@ std::string certificate_json(const Certificate& c) {
   json["integer_macs_share"] = c.integer_macs_share;
   json["narrowed_channels"] = c.narrowed_channels;
   for (const auto& product : c.products) json["products"].push_back(product_json(product));
+  for (const auto& block : c.blocks) {
+    json["blocks"].push_back(
+        {{"products", block.products}, {"time_ratio", block.time_ratio}, {"noise_share", block.noise_share}});
+  }
   json["step_s"] = c.step_s;
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }

@@ -101,7 +101,7 @@ std::vector<bool> spectral_nodes(const Graph& graph) {
 }
 
 std::int64_t macs_of(const Graph& graph, const onnx::NodeProto& node) {
-  const Shape out = inferred_shape(graph, node.output(0));
+  const Shape out = shape_of_row(graph, node.output(0));
   const Shape weights = graph.shape_of(node.input(1));
   std::int64_t positions = 1;  // of the output, without its batch and its channels
   if (node.op_type() == "Conv") {

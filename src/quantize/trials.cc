@@ -45,10 +45,7 @@ const Ranges& Workbench::ranges_by(Observer observer) {
   auto& ranges = by_observer_[observer];
   if (!ranges.empty()) return ranges;
   for (const auto& [tensor, statistics] : statistics_) {
-    // The shape of a distribution cannot be told from few values, such as those of a squeezed plane.
-    constexpr std::int64_t kFewValues = 1 << 20;
-    const bool few = statistics.histogram.count() < kFewValues && observer != Observer::minmax;
-    ranges[tensor] = choose_range(statistics.histogram, few ? Observer::mse : observer, function_behind(graph_, tensor));
+    ranges[tensor] = choose_range(statistics.histogram, observer, function_behind(graph_, tensor));
   }
   return ranges;
 }
@@ -66,7 +63,7 @@ Trial Workbench::build(const ProductNames& integer) {
   check_cancelled(options_);
   Trial trial{integer, with_quantization(graph_, place(integer), ranges_, constants_, target_),
               folder_ / fmt::format("{}-{}.onnx", to_string(target_), built_++), nullptr};
-  trial.graph.save(trial.file);
+  trial.graph.save_scratch(trial.file);
   trial.session =
       open_session(target_, trial.file,
                    {.batch = 1, .workers = options_.workers, .row_shape = options_.row_shape, .outputs = options_.outputs});
