@@ -9,12 +9,6 @@
 namespace whimbrel::quantize {
 namespace {
 
-std::vector<float> probabilities_of(std::vector<float> scores, std::size_t classes, const QuantizeOptions& options) {
-  if (!options.activate) return scores;
-  for (std::size_t r = 0; r + classes <= scores.size(); r += classes) options.activate(std::span(scores).subspan(r, classes));
-  return scores;
-}
-
 double auc_of(const std::vector<float>& probabilities, const QuantizeOptions& options) {
   ScoredTable table;
   table.classes = options.classes;

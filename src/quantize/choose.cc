@@ -19,25 +19,24 @@ double harm_per_time(const UnitEffect& effect) {
 
 constexpr std::array kObservers = {Observer::mse, Observer::percentile, Observer::entropy, Observer::minmax};
 
-double noise_of(Workbench& bench, const WindowRows& rows, const std::vector<float>& reference) {
+double noise_of(Workbench& bench) {
   const auto trial = bench.build(bench.all_products());
   std::filesystem::remove(trial.file);
-  return bench.noise(*trial.session, rows, reference);
+  return bench.noise(*trial.session);
 }
 
 }  // namespace
 
-ObserverChoice choose_observers(Workbench& bench, const std::vector<Unit>& units, std::optional<Observer> only,
-                                const WindowRows& rows, const std::vector<float>& reference) {
+ObserverChoice choose_observers(Workbench& bench, const std::vector<Unit>& units, std::optional<Observer> only) {
   ObserverChoice choice;
   if (only) {
     bench.use_observer(*only);
-    return {*only, {}, noise_of(bench, rows, reference)};
+    return {*only, {}, noise_of(bench)};
   }
   choice.noise = std::numeric_limits<double>::infinity();
   for (const auto observer : kObservers) {
     bench.use_observer(observer);
-    const double noise = noise_of(bench, rows, reference);
+    const double noise = noise_of(bench);
     if (noise >= choice.noise) continue;
     choice.noise = noise;
     choice.observer = observer;
@@ -49,7 +48,7 @@ ObserverChoice choose_observers(Workbench& bench, const std::vector<Unit>& units
       if (observer == choice.observer) continue;
       bench.use_observer(observer, unit);
       constexpr double kClearlyLess = 0.98;
-      const double noise = noise_of(bench, rows, reference);
+      const double noise = noise_of(bench);
       if (noise >= kClearlyLess * choice.noise) continue;
       choice.noise = noise;
       best = observer;
@@ -60,17 +59,16 @@ ObserverChoice choose_observers(Workbench& bench, const std::vector<Unit>& units
   return choice;
 }
 
-std::vector<UnitEffect> measure_units(Workbench& bench, Trial& all, const std::vector<Unit>& units, const WindowRows& rows,
-                                      const std::vector<float>& reference) {
+std::vector<UnitEffect> measure_units(Workbench& bench, Trial& all, const std::vector<Unit>& units) {
   constexpr double kSeconds = 0.6;
-  const double noise = bench.noise(*all.session, rows, reference);
+  const double noise = bench.noise(*all.session);
   std::vector<UnitEffect> effects;
   for (const auto& unit : units) {
     auto integer = all.integer;
     for (const auto& product : unit.products) integer.erase(product);
     auto trial = bench.build(integer);
-    const auto speed = measure_latency(*all.session, *trial.session, rows, kSeconds);
-    effects.push_back({unit, speed.ratio, speed.ratio_low, noise - bench.noise(*trial.session, rows, reference)});
+    const auto speed = measure_latency(*all.session, *trial.session, bench.windows().rows, kSeconds);
+    effects.push_back({unit, speed.ratio, speed.ratio_low, noise - bench.noise(*trial.session)});
     std::filesystem::remove(trial.file);
   }
   return effects;

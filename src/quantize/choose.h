@@ -19,8 +19,7 @@ struct ObserverChoice {
 /// Which observer is right depends on what a block makes of outliers, which no rule over one tensor can see. So the network is
 /// asked: first for one observer everywhere, then for each unit whether another one leaves less noise at the output.
 /// @param only  the user's choice, taken as it is
-ObserverChoice choose_observers(Workbench& bench, const std::vector<Unit>& units, std::optional<Observer> only,
-                                const WindowRows& rows, const std::vector<float>& reference);
+ObserverChoice choose_observers(Workbench& bench, const std::vector<Unit>& units, std::optional<Observer> only);
 
 /// What returning one unit to float does, against everything in INT8.
 struct UnitEffect {
@@ -31,10 +30,7 @@ struct UnitEffect {
 };
 
 /// Builds and measures one variant a unit.
-/// @param rows       a few windows
-/// @param reference  the float model's first output over them
-std::vector<UnitEffect> measure_units(Workbench& bench, Trial& all, const std::vector<Unit>& units, const WindowRows& rows,
-                                      const std::vector<float>& reference);
+std::vector<UnitEffect> measure_units(Workbench& bench, Trial& all, const std::vector<Unit>& units);
 
 /// Units whose INT8 form is slower beyond doubt.
 std::vector<const UnitEffect*> slower_units(const std::vector<UnitEffect>& effects);

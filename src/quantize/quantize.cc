@@ -19,9 +19,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kFewestWindows = 8;  // of calibration and of certification
-constexpr std::int64_t kTrialWindows = 24;  // calibration windows that observers and units are compared on
-constexpr std::size_t kMostUnits = 20;
+constexpr std::int64_t kFewestWindows = 8;      // of calibration and of certification
+constexpr std::size_t kTrialWindows = 32;       // calibration windows that observers and units are compared on
+constexpr std::size_t kMostUnits = 20;          // that may return to float
+constexpr std::size_t kMostObserverUnits = 10;  // that may have an observer of their own
 
 /// A folder for trial models that goes with its owner.
 class WorkFolder {
@@ -68,12 +69,6 @@ class StepClock {
   const QuantizeOptions& options_;
   std::map<std::string, double>& seconds_;
 };
-
-/// `count` rows spread evenly over `rows`.
-WindowRows some_of(const WindowRows& rows, std::int64_t count) {
-  if (rows.count <= count) return rows;
-  return {count, [rows, count](std::int64_t row, std::span<float> input) { rows.read(row * rows.count / count, input); }};
-}
 
 void check_rows(const WindowRows& rows, const Shape& row_shape, const std::string& purpose) {
   if (rows.count < kFewestWindows) {
@@ -199,26 +194,25 @@ class Quantizer {
         }
       }
       reference_ = reference_of(*float_, options_);
-      trial_rows_ = some_of(options_.calibration, kTrialWindows);
-      trial_reference_ = outputs_of(*float_, trial_rows_, options_.workers)[0];
+      trial_windows_ = trial_windows(*float_, options_, kTrialWindows);
     });
     steps_.say(fmt::format("float      {} is the faster engine for FP32", to_string(float_engine_)));
   }
 
   Finished for_target(EngineKind target) {
-    Workbench bench(options_, target, graph_, selection_, statistics_, constants_, folder_.path());
+    Workbench bench(options_, target, graph_, selection_, statistics_, constants_, trial_windows_, folder_.path());
     Certificate certificate = new_certificate(target);
     const auto units = find_units(graph_, selection_, kMostUnits);
-    const auto choice = steps_.time(
-        "observers", [&] { return choose_observers(bench, units, options_.observer, trial_rows_, trial_reference_); });
+    const auto choice = steps_.time("observers", [&] {
+      return choose_observers(bench, find_units(graph_, selection_, kMostObserverUnits), options_.observer);
+    });
     certificate.observer = choice.observer;
     certificate.unit_observers = choice.units;
     steps_.say(fmt::format("observers  {}{}: {:.1f} dB", to_string(choice.observer), others_text(choice),
                            -10 * std::log10(choice.noise)));
     auto trial = bench.build(bench.all_products());
     std::map<std::string, std::string> returned;
-    const auto effects =
-        steps_.time("choose", [&] { return measure_units(bench, trial, units, trial_rows_, trial_reference_); });
+    const auto effects = steps_.time("choose", [&] { return measure_units(bench, trial, units); });
     for (const auto& effect : effects) {
       certificate.blocks.push_back({effect.unit.products, effect.time_ratio, effect.noise_saved / choice.noise});
     }
@@ -268,7 +262,7 @@ class Quantizer {
       }
       if (integer.empty()) return;
       auto faster = bench.build(integer);
-      if (measure_latency(*trial.session, *faster.session, trial_rows_, 1).ratio < 1) return;
+      if (measure_latency(*trial.session, *faster.session, trial_windows_.rows, 1).ratio < 1) return;
       steps_.say(fmt::format("choose     {} products return to float: slower as INT8", reasons.size()));
       trial = std::move(faster);
       returned = std::move(reasons);
@@ -341,8 +335,7 @@ class Quantizer {
   std::unique_ptr<Session> float_;
   EngineKind float_engine_ = EngineKind::onnxruntime;
   Reference reference_;
-  WindowRows trial_rows_;
-  std::vector<float> trial_reference_;
+  TrialWindows trial_windows_;
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 namespace whimbrel::quantize {
 namespace {
@@ -10,6 +12,18 @@ namespace {
 Placement placement_for(EngineKind target, const Graph& graph, const Selection& selection, const ProductNames& integer) {
   return target == EngineKind::openvino ? place_for_openvino(graph, selection, integer)
                                         : place_for_onnxruntime(graph, selection, integer);
+}
+
+/// Energy of the difference as a share of the reference's.
+double error_share(std::span<const float> reference, std::span<const float> other) {
+  double signal = 1e-12;
+  double error = 0;
+  for (std::size_t i = 0; i < reference.size(); ++i) {
+    const double difference = static_cast<double>(other[i]) - static_cast<double>(reference[i]);
+    signal += static_cast<double>(reference[i]) * static_cast<double>(reference[i]);
+    error += difference * difference;
+  }
+  return error / signal;
 }
 
 ProductNames names_of(const Selection& selection) {
@@ -20,6 +34,44 @@ ProductNames names_of(const Selection& selection) {
 
 }  // namespace
 
+std::vector<float> probabilities_of(std::vector<float> scores, std::size_t classes, const QuantizeOptions& options) {
+  if (!options.activate) return scores;
+  for (std::size_t at = 0; at + classes <= scores.size(); at += classes) {
+    options.activate(std::span(scores).subspan(at, classes));
+  }
+  return scores;
+}
+
+TrialWindows trial_windows(Session& float_model, const QuantizeOptions& options, std::size_t most) {
+  const auto& all = options.calibration;
+  const auto count = static_cast<std::size_t>(all.count);
+  const auto output = outputs_of(float_model, all, options.workers)[0];
+  const std::size_t d = output.size() / count;
+  const auto probabilities = probabilities_of(output, d, options);
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::greater<>{}, [&](std::size_t row) {
+    return *std::ranges::max_element(std::span(probabilities).subspan(row * d, d));
+  });
+  std::set<std::size_t> chosen(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(std::min(count, most / 2)));
+  const std::size_t spread = std::min(count, most - most / 2);
+  for (std::size_t i = 0; i < spread; ++i) chosen.insert(i * count / spread);
+
+  TrialWindows windows;
+  std::vector<std::int64_t> rows;
+  for (const auto row : chosen) {
+    rows.push_back(static_cast<std::int64_t>(row));
+    const auto at = static_cast<std::ptrdiff_t>(row * d);
+    windows.output.insert(windows.output.end(), output.begin() + at, output.begin() + at + static_cast<std::ptrdiff_t>(d));
+  }
+  windows.probabilities = probabilities_of(windows.output, d, options);
+  windows.rows.count = static_cast<std::int64_t>(rows.size());
+  windows.rows.read = [&all, rows](std::int64_t row, std::span<float> input) {
+    all.read(rows[static_cast<std::size_t>(row)], input);
+  };
+  return windows;
+}
+
 std::set<std::string> tensors_to_watch(const Graph& graph, const Selection& selection, EngineKind target) {
   auto tensors = placement_for(target, graph, selection, names_of(selection)).tensors;
   for (const auto& product : selection.products) tensors.insert(graph.nodes[product.node].input(0));  // for the bias
@@ -28,13 +80,14 @@ std::set<std::string> tensors_to_watch(const Graph& graph, const Selection& sele
 
 Workbench::Workbench(const QuantizeOptions& options, EngineKind target, const Graph& graph, const Selection& selection,
                      const Statistics& statistics, const std::map<std::string, ProductConstants>& constants,
-                     std::filesystem::path work_folder)
+                     const TrialWindows& windows, std::filesystem::path work_folder)
     : options_(options),
       target_(target),
       graph_(graph),
       selection_(selection),
       statistics_(statistics),
       constants_(constants),
+      windows_(windows),
       folder_(std::move(work_folder)) {}
 
 ProductNames Workbench::all_products() const { return names_of(selection_); }
@@ -70,21 +123,16 @@ Trial Workbench::build(const ProductNames& integer) {
   return trial;
 }
 
-double Workbench::noise(Session& session, const WindowRows& rows, const std::vector<float>& reference) const {
-  const auto outputs = outputs_of(session, rows, options_.workers);
-  const std::size_t d = outputs[0].size() / static_cast<std::size_t>(rows.count);
-  double total = 0;
-  for (std::size_t r = 0; r < static_cast<std::size_t>(rows.count); ++r) {
-    double signal = 1e-12;
-    double error = 0;
-    for (std::size_t i = r * d; i < (r + 1) * d; ++i) {
-      const double difference = static_cast<double>(outputs[0][i]) - static_cast<double>(reference[i]);
-      signal += static_cast<double>(reference[i]) * static_cast<double>(reference[i]);
-      error += difference * difference;
-    }
-    total += error / signal;
+double Workbench::noise(Session& session) const {
+  const auto& [rows, reference, reference_probabilities] = windows_;
+  const auto output = outputs_of(session, rows, options_.workers)[0];
+  const std::size_t d = output.size() / static_cast<std::size_t>(rows.count);
+  double of_output = 0;
+  for (std::size_t at = 0; at < output.size(); at += d) {
+    of_output += error_share(std::span(reference).subspan(at, d), std::span(output).subspan(at, d));
   }
-  return total / static_cast<double>(rows.count);
+  return of_output / static_cast<double>(rows.count) +
+         error_share(reference_probabilities, probabilities_of(output, d, options_));
 }
 
 }  // namespace whimbrel::quantize

@@ -22,11 +22,24 @@ struct Trial {
   std::unique_ptr<Session> session;
 };
 
+/// Some calibration windows, and what the float model says of them.
+struct TrialWindows {
+  WindowRows rows;
+  std::vector<float> output;         // the first one, raw
+  std::vector<float> probabilities;  // the same after the activation
+};
+
+/// `most` windows: half of them those in which the float model hears most, the others spread evenly.
+TrialWindows trial_windows(Session& float_model, const QuantizeOptions& options, std::size_t most);
+
+/// Every row's scores after the model's activation.
+std::vector<float> probabilities_of(std::vector<float> scores, std::size_t classes, const QuantizeOptions& options);
+
 /// All that trials for one engine share.
 class Workbench {
  public:
   Workbench(const QuantizeOptions& options, EngineKind target, const Graph& graph, const Selection& selection,
-            const Statistics& statistics, const std::map<std::string, ProductConstants>& constants,
+            const Statistics& statistics, const std::map<std::string, ProductConstants>& constants, const TrialWindows& windows,
             std::filesystem::path work_folder);
 
   /// Which products may be integer at all.
@@ -38,9 +51,12 @@ class Workbench {
   /// @throws Error{engine} when the engine refuses the file
   Trial build(const ProductNames& integer);
 
-  /// Mean over windows of the error's energy in the first output, as a share of the float output's.
-  double noise(Session& session, const WindowRows& rows, const std::vector<float>& reference) const;
+  /// How far `session` is from the float model over the trial windows. Two shares of energy, added up: of the error in the
+  /// first output, the mean over windows, because a few loud windows would outweigh all others; and of the error in the
+  /// probabilities, over all windows, because those few are where something calls.
+  double noise(Session& session) const;
 
+  const TrialWindows& windows() const { return windows_; }
   const QuantizeOptions& options() const { return options_; }
   EngineKind target() const { return target_; }
   const Graph& graph() const { return graph_; }
@@ -55,6 +71,7 @@ class Workbench {
   const Selection& selection_;
   const Statistics& statistics_;
   const std::map<std::string, ProductConstants>& constants_;
+  const TrialWindows& windows_;
   std::filesystem::path folder_;
   const Ranges& ranges_by(Observer observer);
 
