@@ -71,18 +71,6 @@ struct Watch {
   }
 };
 
-/// The graph with the watched tensors among its outputs.
-Graph instrumented(const Graph& graph, const std::vector<std::string>& tensors) {
-  Graph watched = graph;
-  for (const auto& tensor : tensors) {
-    if (graph.is_output(tensor)) continue;
-    auto& output = *watched.rest.mutable_graph()->add_output();
-    output.set_name(tensor);
-    output.mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
-  }
-  return watched;
-}
-
 void check_finite(const Statistics& statistics) {
   for (const auto& [name, tensor] : statistics) {
     if (tensor.histogram.non_finite() == 0) continue;
@@ -101,7 +89,7 @@ Statistics calibrate(const Graph& graph, const std::set<std::string>& tensors, c
   std::vector<std::string> outputs;
   std::ranges::copy_if(tensors, std::back_inserter(outputs), [&](const auto& t) { return t != graph.input(); });
   const auto file = work_folder / "calibrate.onnx";
-  instrumented(graph, outputs).save(file);
+  graph.with_outputs(outputs).save(file);
   const auto session =
       open_session(EngineKind::onnxruntime, file,
                    {.batch = 1, .workers = workers, .row_shape = row_shape, .outputs = outputs, .any_output_shape = true});

@@ -192,6 +192,18 @@ void Graph::remove_unused() {
   index();
 }
 
+Graph Graph::with_outputs(const std::vector<std::string>& tensors) const {
+  Graph graph = *this;
+  for (const auto& tensor : tensors) {
+    if (is_output(tensor)) continue;
+    auto& output = *graph.rest.mutable_graph()->add_output();
+    output.set_name(tensor);
+    output.mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
+  }
+  graph.index();
+  return graph;
+}
+
 std::vector<float> Graph::floats(const std::string& constant) const {
   const auto& tensor = constants.at(constant);
   if (tensor.data_type() != onnx::TensorProto::FLOAT) {

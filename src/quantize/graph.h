@@ -48,6 +48,8 @@ class Graph {
   const std::vector<Use>& uses(const std::string& tensor) const;
   /// Nodes that no output needs are removed, and constants that nothing reads. Indexes.
   void remove_unused();
+  /// The same graph with these float32 tensors among its outputs.
+  Graph with_outputs(const std::vector<std::string>& tensors) const;
 
   bool is_constant(const std::string& tensor) const { return constants.contains(tensor); }
   /// Values of a float32 constant. @throws Error{unsupported} for another type

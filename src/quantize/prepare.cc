@@ -74,6 +74,82 @@ void name_nodes(Graph& graph) {
   }
 }
 
+bool broadcasts(const onnx::NodeProto& node) {
+  return node.op_type() == "Mul" || node.op_type() == "Add" || node.op_type() == "Sub" || node.op_type() == "Div";
+}
+
+/// Tensors that come from the input or from float32 constants and are float32 themselves.
+std::set<std::string> float_tensors(const Graph& graph) {
+  constexpr std::array kOthers = {"Shape", "Size",           "ArgMax",      "ArgMin", "NonZero",
+                                  "Equal", "Greater",        "Less",        "IsNaN",  "IsInf",
+                                  "Cast",  "GreaterOrEqual", "LessOrEqual", "Unique", "NonMaxSuppression"};
+  std::set<std::string> floats = {graph.input()};
+  for (const auto& [name, tensor] : graph.constants) {
+    if (tensor.data_type() == onnx::TensorProto::FLOAT) floats.insert(name);
+  }
+  for (const auto& node : graph.nodes) {
+    if (std::ranges::find(kOthers, node.op_type()) != kOthers.end()) {
+      if (node.op_type() == "Cast" && integer_attribute(node, "to", 0) == onnx::TensorProto::FLOAT)
+        floats.insert(node.output(0));
+      continue;
+    }
+    if (std::ranges::any_of(node.input(), [&](const auto& i) { return floats.contains(i); })) floats.insert(node.output(0));
+  }
+  return floats;
+}
+
+/// What the rewrites and the multiply-accumulates need to know.
+std::set<std::string> tensors_to_measure(const Graph& graph) {
+  std::set<std::string> tensors;
+  for (const auto& node : graph.nodes) {
+    const auto& type = node.op_type();
+    if (type == "Conv" || type == "Gemm" || type == "MatMul") tensors.insert(node.output(0));
+    if (type == "ReduceMean") tensors.insert(node.input(0));
+    if (type != "Expand") continue;
+    tensors.insert(node.output(0));
+    for (const auto& use : graph.uses(node.output(0))) {
+      const auto& reader = graph.nodes[use.node];
+      if (broadcasts(reader)) tensors.insert(reader.input(1 - use.input));
+    }
+  }
+  const auto floats = float_tensors(graph);
+  std::erase_if(tensors, [&](const auto& t) { return t == graph.input() || graph.is_constant(t) || !floats.contains(t); });
+  return tensors;
+}
+
+/// Shapes by one run: ONNX Runtime does not write down what it infers, and few exporters do.
+void learn_shapes(Graph& graph, const Shape& row_shape, const fs::path& work_folder) {
+  const auto wanted = tensors_to_measure(graph);
+  if (wanted.empty()) return;
+  const std::vector<std::string> tensors(wanted.begin(), wanted.end());
+  const auto file = work_folder / "shapes.onnx";
+  graph.with_outputs(tensors).save(file);
+  const auto session =
+      open_session(EngineKind::onnxruntime, file,
+                   {.batch = 1, .workers = 1, .row_shape = row_shape, .outputs = tensors, .any_output_shape = true});
+  fs::remove(file);
+  fs::remove(file.string() + ".data");
+  const bool free_batch = !graph.rest.graph().input(0).type().tensor_type().shape().dim(0).has_dim_value();
+  auto& infos = *graph.rest.mutable_graph()->mutable_value_info();
+  for (int i = infos.size() - 1; i >= 0; --i) {
+    if (wanted.contains(infos[i].name())) infos.DeleteSubrange(i, 1);
+  }
+  for (const auto& output : session->outputs()) {
+    auto& info = *graph.rest.mutable_graph()->add_value_info();
+    info.set_name(output.name);
+    auto& type = *info.mutable_type()->mutable_tensor_type();
+    type.set_elem_type(onnx::TensorProto::FLOAT);
+    for (std::size_t i = 0; i < output.shape.size(); ++i) {
+      auto& dim = *type.mutable_shape()->add_dim();
+      if (i == 0 && free_batch && output.shape[i] == 1) {
+        dim.set_dim_param("batch");
+      } else {
+        dim.set_dim_value(output.shape[i]);
+      }
+    }
+  }
+}
+
 /// Reduction axes of a ReduceMean: an input since opset 18, an attribute before.
 std::vector<std::int64_t> reduced_axes(const Graph& graph, const onnx::NodeProto& node) {
   if (node.input_size() > 1)
@@ -106,10 +182,6 @@ void use_average_pools(Graph& graph) {
 
 void replace_uses(Graph& graph, const std::string& tensor, const std::string& by) {
   for (const auto& use : graph.uses(tensor)) graph.nodes[use.node].set_input(use.input, by);
-}
-
-bool broadcasts(const onnx::NodeProto& node) {
-  return node.op_type() == "Mul" || node.op_type() == "Add" || node.op_type() == "Sub" || node.op_type() == "Div";
 }
 
 /// Expand is of no use before an operator that broadcasts, as long as the other side has the full shape.
@@ -217,6 +289,7 @@ Graph prepare(const fs::path& model, const Shape& row_shape, const fs::path& wor
     fs::remove(file.string() + ".data");
   }
   name_nodes(graph);
+  learn_shapes(graph, row_shape, work_folder);
   use_average_pools(graph);
   remove_expands(graph);
   fold_scalars(graph);

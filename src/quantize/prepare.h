@@ -17,7 +17,7 @@ namespace whimbrel::quantize {
 /// already; Error{bad_manifest} where the input does not fit `row_shape`; what Graph::load() and fold_model() throw
 Graph prepare(const std::filesystem::path& model, const Shape& row_shape, const std::filesystem::path& work_folder);
 
-/// The shape that ONNX Runtime inferred for a tensor; -1 for free axes, empty where unknown.
+/// The shape of a product's result, or of another tensor that prepare() had to know; -1 for a free batch, empty where unknown.
 Shape inferred_shape(const Graph& graph, const std::string& tensor);
 
 }  // namespace whimbrel::quantize
