@@ -191,5 +191,26 @@ TEST_F(Constants, OfAMatMulHaveNoBias) {
   EXPECT_EQ(all.at("m").weights.scales.size(), 3U);
 }
 
+TEST_F(Constants, OfAConvolutionOverOneChannelAreNarrowedButOfADepthwiseOneAreNot) {
+  const auto narrowed = [&](std::int64_t inputs, std::int64_t outputs, std::int64_t group) {
+    Network net({inputs, 8, 8});
+    net.conv("c", "x", inputs, outputs, {.kernel = 3, .group = group});
+    // Nearly all at their largest: any two of those saturate.
+    std::vector<float> weights(static_cast<std::size_t>(outputs * 9), 1);
+    for (std::size_t i = 8; i < weights.size(); i += 9) weights[i] = 0.301F;
+    net.constant("c.weight", weights, {outputs, 1, 3, 3});
+    net.add("Sigmoid", "y", {"c"});
+    net.output("y", {outputs, 6, 6});
+    const auto graph = net.graph();
+    const auto statistics = statistics_of(graph, {"x"}, {}, {inputs, 8, 8});
+    const auto constants = product_constants(graph, select_products(graph, {}, "m.onnx"), statistics, true).at("c");
+    EXPECT_NE(constants.bias, graph.floats("c.bias")) << "not corrected";
+    return std::ranges::count(constants.weights.narrowed, true);
+  };
+  EXPECT_EQ(narrowed(1, 4, 1), 4);
+  EXPECT_EQ(narrowed(4, 8, 4), 8);  // two outputs a group: no engine has a depthwise kernel for it
+  EXPECT_EQ(narrowed(4, 4, 4), 0);
+}
+
 }  // namespace
 }  // namespace whimbrel::quantize
