@@ -186,15 +186,15 @@ Selection select_products(const Graph& graph, const std::vector<std::string>& ke
     if (why.empty()) {
       selection.products.push_back({n, node.name(), macs});
     } else {
-      selection.kept[node.name()] = why;
-      selection.macs_kept += macs;
+      selection.kept[node.name()] = {why, macs};
     }
   }
   if (selection.products.empty()) {
-    throw Error(ErrorCode::unsupported,
-                fmt::format("{}: no convolution or product with trained weights to quantize ({} stay in float{}); this model "
-                            "gains nothing from INT8",
-                            where, selection.kept.size(), selection.kept.empty() ? "" : ": " + selection.kept.begin()->second));
+    throw Error(
+        ErrorCode::unsupported,
+        fmt::format("{}: no convolution or product with trained weights to quantize ({} stay in float{}); this model "
+                    "gains nothing from INT8",
+                    where, selection.kept.size(), selection.kept.empty() ? "" : ": " + selection.kept.begin()->second.why));
   }
   return selection;
 }
