@@ -117,7 +117,7 @@ void check_output(const QuantizeRunOptions& options, const Manifest& manifest) {
                 fmt::format("{} would replace the float model or its manifest {}; choose another name, such as {}-int8{}",
                             output.string(), manifest.path.string(), output.stem().string(), output.extension().string()));
   }
-  if (manifest.labels.size() < 1) throw Error(ErrorCode::bad_manifest, manifest.path.string() + ": no labels");
+  if (manifest.labels.empty()) throw Error(ErrorCode::bad_manifest, manifest.path.string() + ": no labels");
 }
 
 std::vector<EngineKind> targets_of(const QuantizeRunOptions& options) {

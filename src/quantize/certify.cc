@@ -116,7 +116,7 @@ void fill_products(const Workbench& bench, const Trial& trial, const std::filesy
 
 void judge(Certificate& certificate) {
   const auto& speed = certificate.speed;
-  const std::string lost = certificate.auc_int8
+  const std::string lost = certificate.auc_int8 && certificate.auc_fp32
                                ? fmt::format("macro ROC-AUC {:.4f} of {:.4f}", *certificate.auc_int8, *certificate.auc_fp32)
                                : fmt::format("top-1 agreement {:.1f} %", 100 * (1 - certificate.drop));
   const bool accurate = certificate.drop <= certificate.max_drop;
