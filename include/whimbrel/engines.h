@@ -141,4 +141,36 @@ struct ModelInfo {
 /// Error{bad_manifest} for a .pt whose input is not of that shape
 ModelInfo inspect_model(const std::filesystem::path& model, const Shape& row_shape);
 
+struct ConvertOptions {
+  std::int64_t batch = 0;  // 0: free, or the model's own where that is fixed
+  bool fp16 = false;       // weights in 16 bits: half the file; computed in float32 all the same
+  bool replace = false;    // an output that is there already
+  Shape row_shape;         // of one input row; fixes free axes. Empty: the model's own
+  /// Which outputs are compared with the source's; empty: all that are float32.
+  std::vector<std::string> outputs;
+  /// Expected first row of the first of them on probe_input, or empty: what check_session() will ask for at every run.
+  std::vector<float> probe;
+  double probe_tolerance = 1e-3;
+};
+
+struct ConvertResult {
+  std::filesystem::path xml;
+  std::filesystem::path bin;
+  std::int64_t file_bytes = 0;  // both
+  std::int64_t batch = 0;       // 0: free
+  bool quantized = false;
+  EngineKind compared_with = EngineKind::openvino;  // which ran the source; quantized models: OpenVINO
+  std::size_t outputs = 0;                          // compared
+  double largest_difference = 0;                    // absolute, on probe_input, over all outputs compared
+  double largest_value = 0;                         // of the source's outputs
+};
+
+/// Writes a model (.onnx, .tflite, .xml) as OpenVINO IR, `xml` and the .bin beside it, after the written files have answered
+/// probe_input as the source does: within 1e-3 of an output's largest value, 2e-2 with FP16 weights. All or nothing.
+/// @throws Error{not_found}, Error{unsupported} without OpenVINO or for another ending, Error{invalid_argument} for a bad
+/// output or batch, or an output that is there, Error{bad_manifest} where shapes contradict each other or the probe is missed,
+/// Error{engine} with OpenVINO's words or for a difference beyond the tolerance, Error{io}
+ConvertResult convert_model(const std::filesystem::path& model, const std::filesystem::path& xml,
+                            const ConvertOptions& options);
+
 }  // namespace whimbrel

@@ -83,6 +83,17 @@ struct DerivedModel {
 /// TOML text of the manifest of `model`, which shares everything else with the one at `manifest`. Comments are lost.
 /// @throws Error{not_found}, Error{bad_manifest}
 std::string derived_manifest(const std::filesystem::path& manifest, const DerivedModel& model);
+/// A manifest for another file of the same network.
+struct ManifestCopy {
+  std::string text;                               // with the new values, else to the byte
+  std::vector<std::filesystem::path> companions;  // labels and probe, relative to the manifest
+};
+
+/// @param model_file       what `file` becomes
+/// @param probe_tolerance  what `tolerance` in [probe] becomes, if there is such a table; nullopt: as it is
+/// @throws Error{not_found}, Error{bad_manifest}
+ManifestCopy manifest_for(const std::filesystem::path& manifest, const std::string& model_file,
+                          std::optional<double> probe_tolerance = std::nullopt);
 
 /// Applies clip limit and activation in place to one row of logits. Softmax runs over the row.
 void activate(const Manifest& manifest, std::span<float> row);

@@ -132,6 +132,7 @@ struct QuantizeRunOptions {
   double threshold = 0.5;
   int threads = 0;
   std::function<void(const std::string&)> on_step;
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 struct QuantizeRunResult {

@@ -1,6 +1,7 @@
 // Quantize: FP32 ONNX -> INT8 (QDQ) by post-training quantization, with a certificate of what it costs and what it gains.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -56,6 +57,7 @@ struct QuantizeOptions {
   std::vector<std::string> classes;                 // with truth: names
   std::vector<std::uint8_t> truth;                  // [certification.count, classes] 0 or 1; empty: none
   std::function<void(const std::string&)> on_step;  // one line for each step
+  const std::atomic<bool>* cancel = nullptr;        // set it to true for an early end: Error{cancelled}, nothing written
 };
 
 /// Times of the same windows by two sessions in turn, so that a drift of the machine meets both alike.
@@ -90,6 +92,7 @@ struct Certificate {
   EngineKind fp32_engine = EngineKind::onnxruntime;  // the fastest for the float model
   QuantizeIsa isa = QuantizeIsa::native;
   Observer observer = Observer::mse;
+  std::map<std::string, int> unit_observers;  // another observer -> number of blocks that it serves better
   std::string cpu;
   std::string integer_path;
   std::int64_t calibration_windows = 0;

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cmath>
+#include <csignal>
 #include <mutex>
 
 namespace whimbrel::cli {
@@ -40,6 +41,14 @@ spdlog::level::level_enum level_of(LogLevel level) {
       return spdlog::level::err;
   }
   return spdlog::level::err;
+}
+
+std::atomic<bool> stop_asked{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "set by a signal handler");
+
+void on_signal(int signal) {
+  stop_asked = true;
+  std::signal(signal, SIG_DFL);
 }
 
 void clear_line(Console& c) {
@@ -101,6 +110,12 @@ std::string printable(std::string text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   }
   return text;
+}
+
+const std::atomic<bool>& stop_on_signals() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  return stop_asked;
 }
 
 }  // namespace whimbrel::cli

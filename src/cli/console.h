@@ -1,6 +1,7 @@
 // What the person at the terminal sees while a verb works: log lines and one progress line, both on stderr.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "whimbrel/pipeline.h"
@@ -27,5 +28,8 @@ std::string size_text(double bytes);
 
 /// Text of a file name or label for a terminal: control characters become "?".
 std::string printable(std::string text);
+
+/// From now on the first Ctrl-C (or SIGTERM) sets what is returned to true, for a clean end; the second one ends at once.
+const std::atomic<bool>& stop_on_signals();
 
 }  // namespace whimbrel::cli

@@ -2,9 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <atomic>
 #include <charconv>
-#include <csignal>
 #include <memory>
 
 #include "cli/console.h"
@@ -14,15 +12,6 @@
 
 namespace whimbrel::cli {
 namespace {
-
-std::atomic<bool> stop_asked{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "set by a signal handler");
-
-/// The first Ctrl-C asks for a clean end, the second one ends at once.
-void on_signal(int signal) {
-  stop_asked = true;
-  std::signal(signal, SIG_DFL);
-}
 
 struct Arguments {
   PredictOptions options;
@@ -97,10 +86,8 @@ int run(Arguments& arguments) {
   start_console(arguments.quiet || arguments.json ? Verbosity::quiet : Verbosity::normal);
   auto& options = arguments.options;
   if (!arguments.shard.empty()) parse_shard(arguments.shard, options);
-  options.cancel = &stop_asked;
+  options.cancel = &stop_on_signals();
   options.on_progress = show_progress;
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
 
   const auto result = predict(options);
   end_progress();

@@ -54,6 +54,7 @@ int run(Arguments& arguments) {
   options.isa = arguments.isa == "avx2" ? QuantizeIsa::avx2 : arguments.isa == "vnni" ? QuantizeIsa::vnni : QuantizeIsa::native;
   if (!arguments.quiet && !arguments.json)
     options.on_step = [](const std::string& line) { fmt::print(stderr, "{}\n", printable(line)); };
+  options.cancel = &stop_on_signals();
   const auto result = quantize_recordings(options);
   const auto json = certificate_json(result.certificate);
   if (!arguments.report.empty()) {

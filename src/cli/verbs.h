@@ -15,6 +15,7 @@ struct Verb {
 Verb add_predict(CLI::App& root);
 Verb add_info(CLI::App& root);
 Verb add_score(CLI::App& root);
+Verb add_convert(CLI::App& root);
 Verb add_quantize(CLI::App& root);
 
 }  // namespace whimbrel::cli

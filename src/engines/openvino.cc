@@ -30,4 +30,8 @@ ModelInfo inspect_with_openvino(const std::filesystem::path& model, const Shape&
   return module().require(model).inspect(model, row_shape);
 }
 
+WrittenIr write_ir(const std::filesystem::path& model, const std::filesystem::path& xml, const ConvertOptions& options) {
+  return static_cast<OpenVino&>(module().require(model)).write_ir(model, xml, options);  // it is what the module's entry gives
+}
+
 }  // namespace whimbrel::engines

@@ -177,6 +177,10 @@ class Module final : public OpenVino {
   ModelInfo inspect(const std::filesystem::path& model, const Shape& row_shape) override {
     return engines::inspect(model, row_shape);
   }
+  WrittenIr write_ir(const std::filesystem::path& model, const std::filesystem::path& xml,
+                     const ConvertOptions& options) override {
+    return engines::write_ir(model, xml, options);
+  }
 };
 
 }  // namespace

@@ -156,7 +156,7 @@ std::vector<std::string> output_names(const TorchRecord& record, std::size_t cou
 /// tf_efficientnet_b0 takes 15.6 ms a window on one thread; 18.0 frozen only, 20.8 as loaded, and 22.5 after
 /// torch::jit::optimize_for_inference, whose blocked layout is left and entered again around each activation that it does not
 /// know (torch 2.13).
-jit::Module prepared(jit::Module module) {
+jit::Module prepared(const jit::Module& module) {
   const at::NoGradGuard no_grad;
   for (at::Tensor weight : module.parameters()) {
     if (weight.dim() == 4) weight.set_data(weight.contiguous(at::MemoryFormat::ChannelsLast));

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <toml++/toml.h>  // heavy: included nowhere else
+#include <toml++/toml.h>  // heavy: included here and in manifest_copy.cc only
 #include <algorithm>
 #include <type_traits>
 

@@ -94,6 +94,7 @@ void open_sessions(Ensemble& ensemble, const PredictOptions& options, int worker
     auto opened = open_best(member.manifest, options.engine, options.batch, workers);
     member.engine = opened.setting.engine;
     member.batch = opened.setting.batch;
+    member.manifest.model_path = opened.model_path;
     member.session = std::move(opened.session);
     member.check = opened.check;
   }

@@ -180,6 +180,25 @@ void write_manifest(const QuantizeRunOptions& options, const Manifest& manifest,
   write_whole(manifest_of(options.output), derived_manifest(manifest.path, derived), files);
 }
 
+/// The quantized ONNX model as OpenVINO IR, which replaces it.
+std::vector<fs::path> as_ir(const QuantizeOptions& quantize, const fs::path& xml, const Certificate& certificate) {
+  struct Remove {
+    const fs::path& path;
+    ~Remove() {
+      std::error_code ignored;
+      fs::remove(path, ignored);
+      fs::remove(path.string() + ".data", ignored);
+    }
+  } remove{quantize.output};
+  const auto written = convert_model(quantize.output, xml,
+                                     {.replace = true,
+                                      .row_shape = quantize.row_shape,
+                                      .outputs = quantize.outputs,
+                                      .probe = certificate.probe_output,
+                                      .probe_tolerance = certificate.probe_tolerance});
+  return {written.xml, written.bin};
+}
+
 }  // namespace
 
 QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
@@ -206,6 +225,7 @@ QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
   quantize.outputs = outputs_of(manifest);
   quantize.activate = [&](std::span<float> row) { activate(manifest, row); };
   quantize.on_step = options.on_step;
+  quantize.cancel = options.cancel;
   for (const auto& label : ensemble.labels) quantize.classes.push_back(label.text);
   if (!options.truth.empty()) quantize.truth = read_truth(options.truth, windows.certification, ensemble.labels);
   quantize.max_drop = options.max_drop.value_or(options.truth.empty() ? kDropOfAgreement : kDropOfScore);
@@ -213,8 +233,14 @@ QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
   quantize.certification = store.rows(std::move(windows.certification));
 
   QuantizeRunResult result;
-  result.certificate = quantize_model(quantize);
-  result.files.push_back(options.output);
+  if (options.output.extension() == ".xml") {
+    quantize.output = fs::path(options.output).replace_extension(".whimbrel.onnx");  // what the IR is made from
+    result.certificate = quantize_model(quantize);
+    result.files = as_ir(quantize, options.output, result.certificate);
+  } else {
+    result.certificate = quantize_model(quantize);
+    result.files.push_back(options.output);
+  }
   write_manifest(options, manifest, result.certificate, result.files);
   return result;
 }

@@ -3,10 +3,16 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <optional>
 #include <vector>
+
+#include "whimbrel/io.h"
+#include "whimbrel/quantize.h"
 
 namespace whimbrel {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// One window at a time keeps activations in the cache, which is what convolutional networks like best on one thread:
 /// tf_efficientnet_b0 costs 20 % more a window in batches of 8.
@@ -18,24 +24,64 @@ std::vector<std::string> engine_words() {
   return words;
 }
 
-/// @throws Error{invalid_argument}, Error{unsupported}
-EngineKind engine_for(const Manifest& manifest, const std::string& engine) {
-  if (engine != "auto") {
-    if (const auto kind = engine_from_string(engine)) return *kind;
-    const auto words = engine_words();
-    const auto close = closest_word(engine, words);
-    throw Error(ErrorCode::invalid_argument, fmt::format("engine \"{}\", expected one of {}{}", engine, fmt::join(words, ", "),
-                                                         close.empty() ? "" : "; did you mean " + close + "?"));
-  }
+/// What a run opens.
+struct Choice {
+  EngineKind engine = EngineKind::onnxruntime;
+  fs::path model;
+};
+
+/// @throws Error{invalid_argument}
+EngineKind named_engine(const std::string& engine) {
+  if (const auto kind = engine_from_string(engine)) return *kind;
+  const auto words = engine_words();
+  const auto close = closest_word(engine, words);
+  throw Error(ErrorCode::invalid_argument, fmt::format("engine \"{}\", expected one of {}{}", engine, fmt::join(words, ", "),
+                                                       close.empty() ? "" : "; did you mean " + close + "?"));
+}
+
+/// @throws Error{unsupported}
+EngineKind first_engine(const fs::path& model) {
   std::string remedies;
   for (const auto kind : all_engines()) {
-    if (!engine_reads(kind, manifest.model_path)) continue;
+    if (!engine_reads(kind, model)) continue;
     const auto status = engine_status(kind);
     if (status.available) return kind;
     remedies += fmt::format("; {}: {}", to_string(kind), status.remedy);
   }
-  throw Error(ErrorCode::unsupported, fmt::format("{}: no engine here reads this model{}", manifest.model_path.string(),
+  throw Error(ErrorCode::unsupported, fmt::format("{}: no engine here reads this model{}", model.string(),
                                                   remedies.empty() ? ", expected .onnx, .xml, .tflite or .pt" : remedies));
+}
+
+/// The float model that an INT8 one was made from, if it lies beside it unchanged.
+std::optional<fs::path> source_beside(const fs::path& model, const Verdict& verdict) {
+  const auto source = model.parent_path() / fs::path(verdict.source).filename();
+  std::error_code ignored;
+  if (verdict.source.empty() || !fs::is_regular_file(source, ignored)) return std::nullopt;
+  return file_hash(source) == verdict.source_hash ? std::optional(source) : std::nullopt;
+}
+
+/// A certificate's word on which model to run. It was measured on one CPU and binds on no other.
+Choice by_verdict(const fs::path& model, const Verdict& verdict, EngineKind reader) {
+  const auto cpu = cpu_info();
+  const bool binds = verdict.cpu == cpu.model && verdict.integer_path == cpu.integer_path;
+  if (binds && verdict.keep_fp32) {
+    if (const auto source = source_beside(model, verdict)) {
+      log(LogLevel::info,
+          fmt::format("{}: its certificate says {}; running {}", model.string(), verdict.words, source->filename().string()));
+      return {first_engine(*source), *source};
+    }
+    log(LogLevel::warning, fmt::format("{}: its certificate says {}; but {} does not lie beside it, so INT8 runs",
+                                       model.string(), verdict.words, verdict.source));
+  }
+  const bool runs = engine_reads(verdict.engine, model) && engine_status(verdict.engine).available;
+  return {runs ? verdict.engine : reader, model};
+}
+
+Choice choose(const fs::path& model, const std::string& engine) {
+  if (engine != "auto") return {named_engine(engine), model};
+  const auto reader = first_engine(model);
+  const auto verdict = parse_verdict(model_remark(reader, model, kCertificateKey));
+  return verdict ? by_verdict(model, *verdict, reader) : Choice{reader, model};
 }
 
 void check_output(const Manifest& manifest, const Session& session) {
@@ -50,21 +96,19 @@ void check_output(const Manifest& manifest, const Session& session) {
                   manifest.path.string()));
 }
 
-OpenedModel open_checked(const Manifest& manifest, Setting setting, int workers) {
+}  // namespace
+
+OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers) {
+  const auto choice = choose(manifest.model_path, engine);
+  const Setting setting{choice.engine, batch > 0 ? batch : kDefaultBatch};
   SessionOptions options{.batch = setting.batch, .workers = workers, .row_shape = manifest.row_shape()};
   if (!manifest.clip_output.empty()) options.outputs = {manifest.clip_output};
-  OpenedModel opened{setting, open_session(setting.engine, manifest.model_path, options), {}};
+  OpenedModel opened{setting, choice.model, open_session(setting.engine, choice.model, options), {}};
   check_output(manifest, *opened.session);
   const auto expected = manifest.probe ? std::span<const float>(manifest.probe->output) : std::span<const float>();
   opened.check =
       check_session(*opened.session, expected, manifest.probe ? manifest.probe->tolerance : 0, manifest.path.string());
   return opened;
-}
-
-}  // namespace
-
-OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers) {
-  return open_checked(manifest, {engine_for(manifest, engine), batch > 0 ? batch : kDefaultBatch}, workers);
 }
 
 }  // namespace whimbrel

@@ -1,6 +1,7 @@
 // Which engine and batch to run a model with.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -17,12 +18,14 @@ struct Setting {
 /// A session that has answered its probe.
 struct OpenedModel {
   Setting setting;
+  std::filesystem::path model_path;  // the manifest's, or the float model that its certificate prefers on this CPU
   std::unique_ptr<Session> session;
   SessionCheck check;
 };
 
-/// Opens `manifest`'s model with the engine named, or with "auto" the first one installed that reads it (ONNX Runtime before
-/// OpenVINO), and checks it.
+/// Opens `manifest`'s model with the engine named and checks it. With "auto": a model of `whimbrel quantize` by the engine that
+/// its integers are placed for, or, where its certificate from this CPU says to keep FP32, the float model beside it; any other
+/// one by the first engine installed that reads it, ONNX Runtime before OpenVINO.
 /// @param batch  0: chosen
 /// @throws Error{invalid_argument} for an unknown engine, Error{unsupported} when none can read the file, Error{bad_manifest}
 /// when the output does not fit the labels or the probe

@@ -1,6 +1,8 @@
 #include "quantize/choose.h"
 
 #include <algorithm>
+#include <array>
+#include <limits>
 
 namespace whimbrel::quantize {
 namespace {
@@ -15,7 +17,48 @@ double harm_per_time(const UnitEffect& effect) {
   return effect.noise_saved / std::max(kLeastTime, 1 / effect.time_ratio - 1);
 }
 
+constexpr std::array kObservers = {Observer::mse, Observer::percentile, Observer::entropy, Observer::minmax};
+
+double noise_of(Workbench& bench, const WindowRows& rows, const std::vector<float>& reference) {
+  const auto trial = bench.build(bench.all_products());
+  std::filesystem::remove(trial.file);
+  return bench.noise(*trial.session, rows, reference);
+}
+
 }  // namespace
+
+ObserverChoice choose_observers(Workbench& bench, const std::vector<Unit>& units, std::optional<Observer> only,
+                                const WindowRows& rows, const std::vector<float>& reference) {
+  ObserverChoice choice;
+  if (only) {
+    bench.use_observer(*only);
+    return {*only, {}, noise_of(bench, rows, reference)};
+  }
+  choice.noise = std::numeric_limits<double>::infinity();
+  for (const auto observer : kObservers) {
+    bench.use_observer(observer);
+    const double noise = noise_of(bench, rows, reference);
+    if (noise >= choice.noise) continue;
+    choice.noise = noise;
+    choice.observer = observer;
+  }
+  bench.use_observer(choice.observer);
+  for (const auto& unit : units) {
+    auto best = choice.observer;
+    for (const auto observer : kObservers) {
+      if (observer == choice.observer) continue;
+      bench.use_observer(observer, unit);
+      constexpr double kClearlyLess = 0.98;
+      const double noise = noise_of(bench, rows, reference);
+      if (noise >= kClearlyLess * choice.noise) continue;
+      choice.noise = noise;
+      best = observer;
+    }
+    bench.use_observer(best, unit);
+    if (best != choice.observer) ++choice.units[std::string(to_string(best))];
+  }
+  return choice;
+}
 
 std::vector<UnitEffect> measure_units(Workbench& bench, Trial& all, const std::vector<Unit>& units, const WindowRows& rows,
                                       const std::vector<float>& reference) {

@@ -1,9 +1,26 @@
 // Step 6: which layers go back to float, by measurement.
 #pragma once
 
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "quantize/trials.h"
 
 namespace whimbrel::quantize {
+
+struct ObserverChoice {
+  Observer observer = Observer::mse;  // the best for all tensors alike
+  std::map<std::string, int> units;   // observer -> how many units it serves better than that
+  double noise = 0;
+};
+
+/// Which observer is right depends on what a block makes of outliers, which no rule over one tensor can see. So the network is
+/// asked: first for one observer everywhere, then for each unit whether another one leaves less noise at the output.
+/// @param only  the user's choice, taken as it is
+ObserverChoice choose_observers(Workbench& bench, const std::vector<Unit>& units, std::optional<Observer> only,
+                                const WindowRows& rows, const std::vector<float>& reference);
 
 /// What returning one unit to float does, against everything in INT8.
 struct UnitEffect {

@@ -22,7 +22,6 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kFewestWindows = 8;  // of calibration and of certification
 constexpr std::int64_t kTrialWindows = 24;  // calibration windows that observers and units are compared on
 constexpr std::size_t kMostUnits = 20;
-constexpr std::array kObservers = {Observer::mse, Observer::percentile, Observer::entropy, Observer::minmax};
 
 /// A folder for trial models that goes with its owner.
 class WorkFolder {
@@ -52,6 +51,7 @@ class StepClock {
   StepClock(const QuantizeOptions& options, std::map<std::string, double>& seconds) : options_(options), seconds_(seconds) {}
   template <typename F>
   auto time(const std::string& step, F&& f) {
+    check_cancelled(options_);
     const auto begin = Clock::now();
     struct Stop {
       double& seconds;
@@ -96,6 +96,14 @@ void check_rows(const WindowRows& rows, const Shape& row_shape, const std::strin
 bool must_not_saturate(QuantizeIsa isa, const CpuInfo& cpu) {
   if (isa != QuantizeIsa::native) return isa == QuantizeIsa::avx2;
   return !(cpu.integer_path.ends_with("vnni") || cpu.integer_path == "amx_int8");
+}
+
+/// ", but entropy for 2, percentile for 3 blocks"
+std::string others_text(const ObserverChoice& choice) {
+  std::string text;
+  for (const auto& [name, count] : choice.units)
+    text += fmt::format("{}{} for {}", text.empty() ? ", but " : ", ", name, count);
+  return text.empty() ? text : text + " blocks";
 }
 
 /// One run of all steps; owns what the engines share.
@@ -200,12 +208,17 @@ class Quantizer {
   Finished for_target(EngineKind target) {
     Workbench bench(options_, target, graph_, selection_, statistics_, constants_, folder_.path());
     Certificate certificate = new_certificate(target);
-    certificate.observer = choose_observer(bench);
+    const auto units = find_units(graph_, selection_, kMostUnits);
+    const auto choice = steps_.time(
+        "observers", [&] { return choose_observers(bench, units, options_.observer, trial_rows_, trial_reference_); });
+    certificate.observer = choice.observer;
+    certificate.unit_observers = choice.units;
+    steps_.say(fmt::format("observers  {}{}: {:.1f} dB", to_string(choice.observer), others_text(choice),
+                           -10 * std::log10(choice.noise)));
     auto trial = bench.build(bench.all_products());
     std::map<std::string, std::string> returned;
-    const auto effects = steps_.time("choose", [&] {
-      return measure_units(bench, trial, find_units(graph_, selection_, kMostUnits), trial_rows_, trial_reference_);
-    });
+    const auto effects =
+        steps_.time("choose", [&] { return measure_units(bench, trial, units, trial_rows_, trial_reference_); });
     return_slower(bench, trial, effects, returned);
     certify(bench, trial, effects, returned, certificate);
     steps_.time("profile", [&] { fill_products(bench, trial, options_.model, returned, certificate); });
@@ -228,28 +241,6 @@ class Quantizer {
     certificate.max_drop = options_.max_drop;
     certificate.narrowed_channels = narrowed_;
     return certificate;
-  }
-
-  Observer choose_observer(Workbench& bench) {
-    return steps_.time("observers", [&] {
-      std::optional<Observer> best;
-      double least = 0;
-      for (const auto observer : kObservers) {
-        if (options_.observer && *options_.observer != observer) continue;
-        bench.use_observer(observer);
-        if (options_.observer) return observer;
-        auto trial = bench.build(bench.all_products());
-        const double noise = bench.noise(*trial.session, trial_rows_, trial_reference_);
-        steps_.say(fmt::format("observer   {:<10} {:.1f} dB", to_string(observer), -10 * std::log10(noise)));
-        if (!best || noise < least) {
-          best = observer;
-          least = noise;
-        }
-        fs::remove(trial.file);
-      }
-      bench.use_observer(*best);
-      return *best;
-    });
   }
 
   static void take_back(const UnitEffect& effect, const std::string& why, ProductNames& integer,

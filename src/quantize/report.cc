@@ -40,6 +40,7 @@ std::string certificate_json(const Certificate& c) {
                {"fp32_engine", to_string(c.fp32_engine)},
                {"isa", to_string(c.isa)},
                {"observer", to_string(c.observer)},
+               {"observers_of_blocks", c.unit_observers},
                {"cpu", c.cpu},
                {"integer_path", c.integer_path},
                {"calibration_windows", c.calibration_windows},

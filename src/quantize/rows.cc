@@ -7,6 +7,12 @@
 
 namespace whimbrel::quantize {
 
+void check_cancelled(const QuantizeOptions& options) {
+  if (options.cancel != nullptr && options.cancel->load(std::memory_order_relaxed)) {
+    throw Error(ErrorCode::cancelled, "stopped as asked; nothing was written");
+  }
+}
+
 void run_rows(Session& session, const WindowRows& rows, int workers,
               const std::function<void(int, std::int64_t, Runner&)>& use) {
   std::mutex mutex;

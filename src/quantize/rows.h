@@ -10,6 +10,9 @@
 
 namespace whimbrel::quantize {
 
+/// @throws Error{cancelled} when the caller asked for an early end
+void check_cancelled(const QuantizeOptions& options);
+
 /// Calls `use(row, runner)` after each row was run, `workers` at a time, each with a runner of its own. Rows go to workers by
 /// their index, so what worker w sees does not depend on timing.
 /// @throws what a worker threw first

@@ -41,14 +41,29 @@ ProductNames Workbench::all_products() const { return names_of(selection_); }
 
 Placement Workbench::place(const ProductNames& integer) const { return placement_for(target_, graph_, selection_, integer); }
 
-void Workbench::use_observer(Observer observer) {
-  ranges_.clear();
+const Ranges& Workbench::ranges_by(Observer observer) {
+  auto& ranges = by_observer_[observer];
+  if (!ranges.empty()) return ranges;
   for (const auto& [tensor, statistics] : statistics_) {
-    ranges_[tensor] = choose_range(statistics.histogram, observer, function_behind(graph_, tensor));
+    // The shape of a distribution cannot be told from few values, such as those of a squeezed plane.
+    constexpr std::int64_t kFewValues = 1 << 20;
+    const bool few = statistics.histogram.count() < kFewValues && observer != Observer::minmax;
+    ranges[tensor] = choose_range(statistics.histogram, few ? Observer::mse : observer, function_behind(graph_, tensor));
+  }
+  return ranges;
+}
+
+void Workbench::use_observer(Observer observer) { ranges_ = ranges_by(observer); }
+
+void Workbench::use_observer(Observer observer, const Unit& unit) {
+  for (const auto& [tensor, range] : ranges_by(observer)) {
+    const std::size_t producer = graph_.producer(tensor).value_or(0);  // the input belongs to the first unit
+    if (producer >= unit.begin && producer < unit.end) ranges_[tensor] = range;
   }
 }
 
 Trial Workbench::build(const ProductNames& integer) {
+  check_cancelled(options_);
   Trial trial{integer, with_quantization(graph_, place(integer), ranges_, constants_, target_),
               folder_ / fmt::format("{}-{}.onnx", to_string(target_), built_++), nullptr};
   trial.graph.save(trial.file);

@@ -31,7 +31,9 @@ class Workbench {
 
   /// Which products may be integer at all.
   ProductNames all_products() const;
+  /// For every tensor, or for those that the nodes of one unit make.
   void use_observer(Observer observer);
+  void use_observer(Observer observer, const Unit& unit);
 
   /// @throws Error{engine} when the engine refuses the file
   Trial build(const ProductNames& integer);
@@ -54,7 +56,10 @@ class Workbench {
   const Statistics& statistics_;
   const std::map<std::string, ProductConstants>& constants_;
   std::filesystem::path folder_;
-  Ranges ranges_;
+  const Ranges& ranges_by(Observer observer);
+
+  std::map<Observer, Ranges> by_observer_;  // made on first use
+  Ranges ranges_;                           // in use
   int built_ = 0;
 };
 

@@ -52,6 +52,16 @@ std::vector<Unit> split_evenly(const std::vector<Unit>& products, std::size_t pa
   return units;
 }
 
+void set_nodes(const Graph& graph, const Selection& selection, std::vector<Unit>& units) {
+  auto product = selection.products.begin();
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    units[u].begin = u == 0 ? 0 : product->node;
+    if (u > 0) units[u - 1].end = units[u].begin;
+    product += static_cast<std::ptrdiff_t>(units[u].products.size());
+  }
+  units.back().end = graph.nodes.size();
+}
+
 }  // namespace
 
 std::vector<Unit> find_units(const Graph& graph, const Selection& selection, std::size_t most) {
@@ -71,6 +81,7 @@ std::vector<Unit> find_units(const Graph& graph, const Selection& selection, std
   constexpr std::size_t kFewest = 4;
   if (units.size() < kFewest && singles.size() > units.size()) units = split_evenly(singles, std::min(most, singles.size()));
   while (units.size() > most) join_smallest(units);
+  set_nodes(graph, selection, units);
   return units;
 }
 

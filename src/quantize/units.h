@@ -13,6 +13,9 @@ namespace whimbrel::quantize {
 struct Unit {
   std::vector<std::string> products;
   std::int64_t macs = 0;
+  /// Nodes from its first product (of the first unit: from the start) to the next unit's: every node belongs to one unit.
+  std::size_t begin = 0;
+  std::size_t end = 0;
 };
 
 /// Cuts lie where a single tensor carries everything on: between the blocks of a residual network, between the layers of a
