@@ -117,7 +117,7 @@ void check_output(const QuantizeRunOptions& options, const Manifest& manifest) {
                 fmt::format("{} would replace the float model or its manifest {}; choose another name, such as {}-int8{}",
                             output.string(), manifest.path.string(), output.stem().string(), output.extension().string()));
   }
-  if (manifest.labels.size() < 1) throw Error(ErrorCode::bad_manifest, manifest.path.string() + ": no labels");
+  if (manifest.labels.empty()) throw Error(ErrorCode::bad_manifest, manifest.path.string() + ": no labels");
 }
 
 std::vector<EngineKind> targets_of(const QuantizeRunOptions& options) {
@@ -151,19 +151,16 @@ void write_whole(const fs::path& path, std::string_view bytes, std::vector<fs::p
   files.push_back(path);
 }
 
-/// Labels are copied where the output lies in another folder.
-void carry_labels(const Manifest& manifest, const fs::path& labels, const fs::path& folder, std::vector<fs::path>& files) {
-  const auto target = folder / labels.filename();
+/// Labels are copied where the output lies in another folder; false where they are there already.
+/// @throws Error{invalid_argument} where others are there
+bool must_carry_labels(const Manifest& manifest, const fs::path& folder) {
+  const auto target = folder / manifest.labels_path.filename();
   std::error_code ignored;
-  if (fs::equivalent(labels, target, ignored)) return;
-  const auto bytes = read_file(labels);
-  if (fs::exists(target, ignored)) {
-    if (read_file(target) == bytes) return;
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{} is there with other labels than those of {}; choose another folder", target.string(),
-                            manifest.path.string()));
-  }
-  write_whole(target, bytes, files);
+  if (fs::equivalent(manifest.labels_path, target, ignored)) return false;
+  if (!fs::exists(target, ignored)) return true;
+  if (read_file(target) == read_file(manifest.labels_path)) return false;
+  throw Error(ErrorCode::invalid_argument, fmt::format("{} is there with other labels than those of {}; choose another folder",
+                                                       target.string(), manifest.path.string()));
 }
 
 /// The manifest and the probe of what was written.
@@ -172,7 +169,9 @@ void write_manifest(const QuantizeRunOptions& options, const Manifest& manifest,
   const auto folder = options.output.parent_path();
   const auto stem = options.output.stem().string();
   const DerivedModel derived{stem, options.output.filename().string(), stem + ".probe.npy", certificate.probe_tolerance};
-  carry_labels(manifest, manifest.labels_path, folder, files);
+  if (must_carry_labels(manifest, folder)) {
+    write_whole(folder / manifest.labels_path.filename(), read_file(manifest.labels_path), files);
+  }
   AtomicFile probe(folder / derived.probe_file);
   probe.write(npy_header({static_cast<std::int64_t>(certificate.probe_output.size())}));
   probe.write(std::span<const float>(certificate.probe_output));
@@ -212,6 +211,7 @@ QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
   fs::create_directories(folder, failed);
   if (failed)
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: {}; choose another output", folder.string(), failed.message()));
+  must_carry_labels(manifest, folder);  // else found out when all is done
 
   RowStore store(ensemble, folder);
   auto windows = read_windows(options, store);

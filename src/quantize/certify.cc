@@ -79,7 +79,7 @@ void fill_products(const Workbench& bench, const Trial& trial, const std::filesy
   const auto profile = profile_model(bench.target(), trial.file, session, input, kRuns);
   const auto float_profile = profile_model(bench.target(), float_model, session, input, kRuns);
   std::int64_t integer_macs = 0;
-  std::int64_t macs = bench.selection().macs_kept;
+  std::int64_t macs = 0;
   const auto add = [&](const std::string& name, std::int64_t product_macs, const std::string& why) {
     ProductReport report{.name = name, .macs = product_macs, .why_float = why};
     for (const auto& node : bench.graph().nodes) {
@@ -96,21 +96,21 @@ void fill_products(const Workbench& bench, const Trial& trial, const std::filesy
           report.kernel.empty() ? "the engine's profile does not name it" : "the engine has no integer kernel for it here";
     }
     if (report.integer) report.why_float.clear();
+    macs += product_macs;
     if (report.integer) integer_macs += product_macs;
     certificate.products.push_back(std::move(report));
   };
   for (const auto& product : bench.selection().products) {
-    macs += product.macs;
     const auto why = returned.find(product.name);
     add(product.name, product.macs, why == returned.end() ? "" : why->second);
   }
-  for (const auto& [name, why] : bench.selection().kept) add(name, 0, why);
+  for (const auto& [name, kept] : bench.selection().kept) add(name, kept.macs, kept.why);
   certificate.integer_macs_share = macs > 0 ? static_cast<double>(integer_macs) / static_cast<double>(macs) : 0;
 }
 
 void judge(Certificate& certificate) {
   const auto& speed = certificate.speed;
-  const std::string lost = certificate.auc_int8
+  const std::string lost = certificate.auc_int8 && certificate.auc_fp32
                                ? fmt::format("macro ROC-AUC {:.4f} of {:.4f}", *certificate.auc_int8, *certificate.auc_fp32)
                                : fmt::format("top-1 agreement {:.1f} %", 100 * (1 - certificate.drop));
   const bool accurate = certificate.drop <= certificate.max_drop;

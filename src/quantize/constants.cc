@@ -12,6 +12,13 @@ bool is_depthwise(const Graph& graph, const onnx::NodeProto& node) {
   return shape[1] == 1 && shape[0] > 1 && integer_attribute(node, "group", 1) == shape[0];
 }
 
+/// Where a group has one channel but the convolution is not depthwise, kernels multiply a row of taps as a matrix.
+WeightLayout kernel_layout(const Graph& graph, const onnx::NodeProto& node) {
+  const auto layout = weight_layout(graph, node);
+  if (node.op_type() != "Conv" || layout.inputs != 1 || is_depthwise(graph, node)) return layout;
+  return {layout.outputs, layout.taps, 1};
+}
+
 void scale_outputs(Graph& graph, const onnx::NodeProto& conv, const std::vector<float>& factors) {
   auto weights = graph.floats(conv.input(1));
   const std::size_t per_output = weights.size() / factors.size();
@@ -45,12 +52,6 @@ const onnx::NodeProto* depthwise_behind(const Graph& graph, const onnx::NodeProt
       graph.uses(product.input(1)).size() == 1 && (product.input_size() < 3 || graph.uses(product.input(2)).size() == 1);
   if (!own_weights || !is_depthwise(graph, *reader) || graph.uses(reader->input(1)).size() != 1) return nullptr;
   return reader;
-}
-
-/// A convolution over a single plane is not depthwise: kernels pair its taps.
-WeightLayout paired_layout(const onnx::NodeProto& node, const WeightLayout& layout) {
-  const bool single_plane = node.op_type() == "Conv" && layout.inputs == 1 && integer_attribute(node, "group", 1) == 1;
-  return single_plane ? WeightLayout{layout.outputs, layout.taps, 1} : layout;
 }
 
 /// Mean over windows of each input channel of output channel `output`'s group.
@@ -111,7 +112,7 @@ std::map<std::string, ProductConstants> product_constants(const Graph& graph, co
     const auto layout = weight_layout(graph, node);
     const auto weights = product_weights(graph, node);
     auto& constants = all[product.name];
-    constants.weights = quantize_weights(weights, paired_layout(node, layout), no_saturation);
+    constants.weights = quantize_weights(weights, kernel_layout(graph, node), no_saturation);
     constants.bias = product_bias(graph, node);
     if (node.op_type() == "MatMul") continue;  // has no bias of its own to correct
     correct_bias(constants, weights, layout, integer_attribute(node, "group", 1), statistics.at(node.input(0)).channel_mean);

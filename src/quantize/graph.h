@@ -41,6 +41,8 @@ class Graph {
 
   std::vector<onnx::NodeProto> nodes;
   std::map<std::string, onnx::TensorProto> constants;
+  /// Shapes of tensors that a run has shown, -1 for the batch.
+  std::map<std::string, Shape> shapes;
   /// Everything but nodes and constants: inputs, outputs, opsets, metadata.
   onnx::ModelProto rest;
 

@@ -78,13 +78,13 @@ void learn_shapes(Graph& graph, const Shape& row_shape, const fs::path& work_fol
   graph.with_outputs(tensors).save_scratch(file);
   const auto session = open_session(EngineKind::onnxruntime, file,
                                     {.batch = 1, .row_shape = row_shape, .outputs = tensors, .any_outputs = true});
-  auto& proto = *graph.rest.mutable_graph();
-  proto.clear_value_info();
+  fs::remove(file);
+  graph.rest.mutable_graph()->clear_value_info();
+  auto& input = graph.shapes[graph.input()] = row_shape;
+  input.insert(input.begin(), -1);
   for (const auto& output : session->outputs()) {
-    auto& info = *proto.add_value_info();
-    info.set_name(output.name);
-    auto& shape = *info.mutable_type()->mutable_tensor_type()->mutable_shape();
-    for (const auto axis : output.shape) shape.add_dim()->set_dim_value(axis);
+    auto& shape = graph.shapes[output.name] = output.shape;
+    if (!shape.empty()) shape[0] = -1;  // it was 1 here and is free: no constant has the same shape
   }
 }
 
@@ -212,12 +212,8 @@ void keep_used_domains(Graph& graph) {
 
 Shape shape_of_row(const Graph& graph, const std::string& tensor) {
   if (graph.is_constant(tensor)) return graph.shape_of(tensor);
-  const auto& infos = graph.rest.graph().value_info();
-  const auto found = std::ranges::find_if(infos, [&](const auto& info) { return info.name() == tensor; });
-  Shape shape;
-  if (found == infos.end()) return shape;
-  for (const auto& dim : found->type().tensor_type().shape().dim()) shape.push_back(dim.dim_value());
-  return shape;
+  const auto found = graph.shapes.find(tensor);
+  return found == graph.shapes.end() ? Shape{} : found->second;
 }
 
 Graph prepare(const fs::path& model, const Shape& row_shape, const fs::path& work_folder) {

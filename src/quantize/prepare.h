@@ -17,7 +17,7 @@ namespace whimbrel::quantize {
 /// already; Error{bad_manifest} where the input does not fit `row_shape`; what Graph::load() and fold_model() throw
 Graph prepare(const std::filesystem::path& model, const Shape& row_shape, const std::filesystem::path& work_folder);
 
-/// The shape of a tensor for one window, as a run showed it; empty where it is not known.
+/// The shape of a tensor as a run showed it, -1 for the batch; of a constant, its own; empty where it is not known.
 Shape shape_of_row(const Graph& graph, const std::string& tensor);
 
 }  // namespace whimbrel::quantize

@@ -218,7 +218,11 @@ class Quantizer {
     }
     return_slower(bench, trial, effects, returned);
     certify(bench, trial, effects, returned, certificate);
-    steps_.time("profile", [&] { fill_products(bench, trial, options_.model, returned, certificate); });
+    steps_.time("profile", [&] {
+      const auto prepared = folder_.path() / "prepared.onnx";  // its nodes have the names of the INT8 model's
+      graph_.save_scratch(prepared);
+      fill_products(bench, trial, prepared, returned, certificate);
+    });
     learn_probe(*trial.session, certificate);
     judge(certificate);
     steps_.say(fmt::format("{:<10} {}", to_string(target), certificate.verdict));

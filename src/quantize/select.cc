@@ -112,13 +112,30 @@ std::int64_t macs_of(const Graph& graph, const onnx::NodeProto& node) {
   return positions * element_count(weights);
 }
 
+/// Engines' integer kernels know a Gemm's alpha and beta in part or not at all.
+bool has_factors(const onnx::NodeProto& node) {
+  return std::ranges::any_of(node.attribute(),
+                             [](const auto& a) { return (a.name() == "alpha" || a.name() == "beta") && a.f() != 1; });
+}
+
+/// One value in all, or one for each output.
+bool is_vector_bias(const Graph& graph, const onnx::NodeProto& node) {
+  const auto size = element_count(graph.shape_of(node.input(2)));
+  const auto weights = graph.shape_of(node.input(1));
+  const bool outputs_last = node.op_type() == "Gemm" && integer_attribute(node, "transB", 0) == 0;
+  return size == 1 || size == (outputs_last ? weights.back() : weights.front());
+}
+
 /// Why a product cannot become integer; "" if it can.
 std::string obstacle(const Graph& graph, const onnx::NodeProto& node) {
   if (graph.is_output(node.output(0))) return "makes an output of the network";
   if (graph.constants.at(node.input(1)).data_type() != onnx::TensorProto::FLOAT) return "weights are not float32";
-  if (node.input_size() > 2 && !graph.is_constant(node.input(2))) return "bias is not constant";
+  const bool has_bias = node.input_size() > 2 && !node.input(2).empty();
+  if (has_bias && !graph.is_constant(node.input(2))) return "bias is not constant";
   if (node.op_type() == "MatMul" && graph.shape_of(node.input(1)).size() != 2) return "weights are not a matrix";
   if (node.op_type() == "Gemm" && integer_attribute(node, "transA", 0) != 0) return "its input is transposed";
+  if (node.op_type() == "Gemm" && has_factors(node)) return "its result is scaled (alpha, beta)";
+  if (has_bias && !is_vector_bias(graph, node)) return "bias is no vector";
   return {};
 }
 
@@ -169,15 +186,15 @@ Selection select_products(const Graph& graph, const std::vector<std::string>& ke
     if (why.empty()) {
       selection.products.push_back({n, node.name(), macs});
     } else {
-      selection.kept[node.name()] = why;
-      selection.macs_kept += macs;
+      selection.kept[node.name()] = {why, macs};
     }
   }
   if (selection.products.empty()) {
-    throw Error(ErrorCode::unsupported,
-                fmt::format("{}: no convolution or product with trained weights to quantize ({} stay in float{}); this model "
-                            "gains nothing from INT8",
-                            where, selection.kept.size(), selection.kept.empty() ? "" : ": " + selection.kept.begin()->second));
+    throw Error(
+        ErrorCode::unsupported,
+        fmt::format("{}: no convolution or product with trained weights to quantize ({} stay in float{}); this model "
+                    "gains nothing from INT8",
+                    where, selection.kept.size(), selection.kept.empty() ? "" : ": " + selection.kept.begin()->second.why));
   }
   return selection;
 }

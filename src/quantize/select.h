@@ -17,10 +17,15 @@ struct Product {
   std::int64_t macs = 0;  // of one row
 };
 
+/// A product that stays in float.
+struct KeptProduct {
+  std::string why;
+  std::int64_t macs = 0;
+};
+
 struct Selection {
   std::vector<Product> products;            // that may become integer, in order of execution
-  std::map<std::string, std::string> kept;  // name of every other product -> why it stays in float
-  std::int64_t macs_kept = 0;
+  std::map<std::string, KeptProduct> kept;  // every other product by its name
 };
 
 /// @param keep  node names and operator types that the user wants in float
