@@ -180,6 +180,27 @@ void write_manifest(const QuantizeRunOptions& options, const Manifest& manifest,
   write_whole(manifest_of(options.output), derived_manifest(manifest.path, derived), files);
 }
 
+/// The output's folder; one that was made for nothing goes again.
+class NewFolder {
+ public:
+  explicit NewFolder(const fs::path& path) : path_(path) {
+    std::error_code failed;
+    made_ = fs::create_directories(path, failed);
+    if (!failed) return;
+    throw Error(ErrorCode::invalid_argument, fmt::format("{}: {}; choose another output", path.string(), failed.message()));
+  }
+  ~NewFolder() {
+    std::error_code ignored;
+    if (made_ && fs::is_empty(path_, ignored)) fs::remove(path_, ignored);
+  }
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+
+ private:
+  fs::path path_;
+  bool made_ = false;
+};
+
 /// The quantized ONNX model as OpenVINO IR, which replaces it.
 std::vector<fs::path> as_ir(const QuantizeOptions& quantize, const fs::path& xml, const Certificate& certificate) {
   struct Remove {
@@ -207,10 +228,7 @@ QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
   check_output(options, manifest);
   auto folder = options.output.parent_path();
   if (folder.empty()) folder = ".";
-  std::error_code failed;
-  fs::create_directories(folder, failed);
-  if (failed)
-    throw Error(ErrorCode::invalid_argument, fmt::format("{}: {}; choose another output", folder.string(), failed.message()));
+  const NewFolder made(folder);
   must_carry_labels(manifest, folder);  // else found out when all is done
 
   RowStore store(ensemble, folder);
