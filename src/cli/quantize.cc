@@ -31,7 +31,7 @@ void print_summary(const QuantizeRunResult& result) {
       100 * c.agreement.top1, c.certification_windows, 100 * c.agreement.top1_confident, c.agreement.confident_rows,
       c.agreement.detections_f1);
   for (const auto& [name, db] : c.sqnr_db) fmt::print("  SQNR       {:.1f} dB of {}\n", db, printable(name));
-  if (c.auc_fp32) fmt::print("  score      macro ROC-AUC {:.4f}, FP32 {:.4f}\n", *c.auc_int8, *c.auc_fp32);
+  if (c.auc_fp32 && c.auc_int8) fmt::print("  score      macro ROC-AUC {:.4f}, FP32 {:.4f}\n", *c.auc_int8, *c.auc_fp32);
   fmt::print(
       "  speed      {:.2f} ms a window by {}, FP32 {:.2f} ms by {}; on all cores {:.1f} windows/s, FP32 {:.1f} ({:.2f}x)\n",
       c.speed.other_ms, to_string(c.engine), c.speed.base_ms, to_string(c.fp32_engine), c.speed.other_per_s, c.speed.base_per_s,

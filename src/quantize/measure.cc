@@ -13,7 +13,7 @@ constexpr std::size_t kMostPairs = 400;
 constexpr std::int64_t kWindows = 8;  // distinct ones that are timed
 
 double percentile(std::vector<double> values, double share) {
-  const auto at = static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1) + 0.5);
+  const std::ptrdiff_t at = std::lround(share * static_cast<double>(values.size() - 1));
   std::ranges::nth_element(values, values.begin() + at);
   return values[static_cast<std::size_t>(at)];
 }

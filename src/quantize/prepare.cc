@@ -179,16 +179,17 @@ void fold_scalars(Graph& graph) {
   for (auto& node : graph.nodes) {
     const auto scalar = scalar_factor(graph, node);
     if (!scalar || graph.is_output(node.output(0))) continue;
-    const std::string from = node.input(scalar->second);
+    const auto [factor, multiplied] = *scalar;
+    const std::string from = node.input(multiplied);
     const auto before = graph.producer(from);
     const auto& readers = graph.uses(node.output(0));
     if (before && is_weighted_conv(graph, graph.nodes[*before]) && graph.uses(from).size() == 1 && !graph.is_output(from)) {
       auto& conv = graph.nodes[*before];
-      for (int i = 1; i < conv.input_size(); ++i) scale_constant(graph, conv, i, scalar->first);
+      for (int i = 1; i < conv.input_size(); ++i) scale_constant(graph, conv, i, factor);
     } else if (!readers.empty() && std::ranges::all_of(readers, [&](const Use& use) {
                  return use.input == 0 && is_weighted_conv(graph, graph.nodes[use.node]);
                })) {
-      for (const auto& use : readers) scale_constant(graph, graph.nodes[use.node], 1, scalar->first);
+      for (const auto& use : readers) scale_constant(graph, graph.nodes[use.node], 1, factor);
     } else {
       continue;
     }

@@ -52,7 +52,7 @@ std::string certificate_json(const Certificate& c) {
                {"max_drop", c.max_drop},
                {"drop", c.drop}};
   for (const auto& [name, db] : c.sqnr_db) json["sqnr_db"][name] = finite(db);
-  if (c.auc_fp32) json["macro_roc_auc"] = {{"fp32", *c.auc_fp32}, {"int8", *c.auc_int8}};
+  if (c.auc_fp32 && c.auc_int8) json["macro_roc_auc"] = {{"fp32", *c.auc_fp32}, {"int8", *c.auc_int8}};
   json["speed"] = speed_json(c.speed);
   json["integer_macs_share"] = c.integer_macs_share;
   json["narrowed_channels"] = c.narrowed_channels;

@@ -138,7 +138,7 @@ class Rewriter {
     std::vector<float> scales;
     for (std::size_t o = 0; o < constants.bias.size(); ++o) {
       scales.push_back(std::max(std::numeric_limits<float>::min(), input_scale * constants.weights.scales[o]));
-      constexpr double kMost = std::numeric_limits<std::int32_t>::max() / 2;  // leaves room for the sum of products
+      constexpr double kMost = (1 << 30) - 1;  // leaves room for the sum of products
       values.push_back(static_cast<std::int32_t>(
           std::nearbyint(std::clamp(static_cast<double>(constants.bias[o]) / scales[o], -kMost, kMost))));
     }

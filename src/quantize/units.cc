@@ -46,7 +46,7 @@ std::vector<Unit> split_evenly(const std::vector<Unit>& products, std::size_t pa
   const double share = static_cast<double>(macs_of(products)) / static_cast<double>(parts);
   std::vector<Unit> units(1);
   for (const auto& product : products) {
-    if (units.back().macs > 0 && static_cast<double>(units.back().macs + product.macs / 2) > share) units.emplace_back();
+    if (units.back().macs > 0 && static_cast<double>(2 * units.back().macs + product.macs) > 2 * share) units.emplace_back();
     append(units.back(), product);
   }
   return units;

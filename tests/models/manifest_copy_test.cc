@@ -13,7 +13,9 @@ using testing::HasSubstr;
 using testing::ThrowsMessage;
 
 std::filesystem::path written(const std::string& text) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "whimbrel-manifest-copy.toml";
+  // Tests run side by side, each in a process of its own.
+  const std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const auto path = std::filesystem::path(testing::TempDir()) / ("whimbrel-" + name + ".toml");
   std::ofstream(path, std::ios::binary) << text;
   return path;
 }
