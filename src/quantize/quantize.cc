@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kFewestWindows = 8;      // of calibration and of certification
+constexpr std::int64_t kFewWindows = 50;        // of certification: enough to go on, not to trust
 constexpr std::size_t kTrialWindows = 32;       // calibration windows that observers and units are compared on
 constexpr std::size_t kMostUnits = 20;          // that may return to float
 constexpr std::size_t kMostObserverUnits = 10;  // that may have an observer of their own
@@ -112,6 +113,10 @@ class Quantizer {
   Certificate run() {
     check_rows(options_.calibration, options_.row_shape, "calibrate");
     check_rows(options_.certification, options_.row_shape, "certify");
+    if (options_.certification.count < kFewWindows) {
+      log(LogLevel::warning, fmt::format("only {} windows to certify on: a share of them says little; give more recordings",
+                                         options_.certification.count));
+    }
     prepare();
     open_float();
     std::optional<Finished> best;
