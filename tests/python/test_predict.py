@@ -383,7 +383,11 @@ def test_json_answers_failures_too(whimbrel, soundscapes, tmp_path):
 def test_info_tells_cores_isa_and_engines(whimbrel):
     answer = json.loads(run(whimbrel, "info", "--json").stdout)
     assert answer["cpu"]["cores_allowed"] >= 1 and answer["cpu"]["precision_hint"]
-    assert {e["name"]: e["available"] for e in answer["engines"]} == {"onnxruntime": True, "openvino": True}
+    assert {e["name"]: e["available"] for e in answer["engines"]} == {
+        "onnxruntime": True,
+        "openvino": True,
+        "torchscript": True,
+    }
     one_core = run("taskset", "-c", "0", whimbrel, "info", "--json")
     assert json.loads(one_core.stdout)["cpu"]["cores_allowed"] == 1
 
