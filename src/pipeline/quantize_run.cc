@@ -1,9 +1,7 @@
 // From recordings and a manifest to what the quantizer works on, and back to files.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "pipeline/inputs.h"
