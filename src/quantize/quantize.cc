@@ -113,12 +113,12 @@ class Quantizer {
   Certificate run() {
     check_rows(options_.calibration, options_.row_shape, "calibrate");
     check_rows(options_.certification, options_.row_shape, "certify");
+    prepare();
+    open_float();
     if (options_.certification.count < kFewWindows) {
       log(LogLevel::warning, fmt::format("only {} windows to certify on: a share of them says little; give more recordings",
                                          options_.certification.count));
     }
-    prepare();
-    open_float();
     std::optional<Finished> best;
     std::string failures;
     for (const auto target : options_.targets) {
