@@ -25,9 +25,31 @@ struct Progress {
   double eta_s = 0;  // from the recordings done so far; 0 while none is
 };
 
+/// What a plan fixes for one member of an ensemble.
+struct MemberSettings {
+  double weight = 0;       // 0: the manifest's
+  std::string engine;      // empty: PredictOptions::engine
+  int batch = 0;           // 0: chosen with the engine
+  double gain = 0;         // validated score that the ensemble loses without it; 0: unknown
+  double cost_s = 0;       // seconds of one worker per window; 0: unknown
+  std::string model_hash;  // file_hash() of the model that was planned; empty: any
+};
+
+/// One cheap member scores every window; the others only those that may hold something.
+struct Cascade {
+  std::size_t gate = 0;  // index of the cheap member
+  double threshold = 0;  // the others run where the gate's largest probability of a class is at least this
+  /// Elsewhere the score is sigmoid(slope * logit(p) + offset) of the gate's p.
+  double slope = 1;
+  double offset = 0;
+};
+
 struct PredictOptions {
   std::vector<std::string> inputs;            // recordings, folders (searched recursively), "@list.txt" (one path a line)
   std::vector<std::filesystem::path> models;  // manifests or model files; more than one is an ensemble
+  std::vector<MemberSettings> members;        // empty, or one for each of `models`
+  std::optional<Cascade> cascade;
+  double budget_s = 0;  // from the start of the process to the last file written; 0: none
   std::filesystem::path out_dir;
   std::string engine = "auto";  // or an engine's name
   int threads = 0;              // workers; 0: one per core allowed
@@ -110,6 +132,10 @@ struct PredictResult {
 /// @throws Error before anything is written when options, models or inputs cannot be used; Error{engine} or Error{io} when the
 /// run itself cannot go on
 PredictResult predict(const PredictOptions& options);
+
+/// Model references as the user named them, with patterns ("folds/*.toml", as glob(7)) expanded in byte order.
+/// @throws Error{not_found} for a pattern that matches nothing
+std::vector<std::filesystem::path> find_models(const std::vector<std::string>& references);
 
 /// Joins a submission (row_id + one column a class) with a one-hot truth of the same layout, by row_id and class name.
 /// @throws Error{invalid_argument} naming the first class or row that only one side has, or the cell that is no number

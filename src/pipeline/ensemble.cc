@@ -91,7 +91,9 @@ Ensemble load_ensemble(const std::vector<std::filesystem::path>& models, double 
 
 void open_sessions(Ensemble& ensemble, const PredictOptions& options, int workers) {
   for (auto& member : ensemble.members) {
-    auto opened = open_best(member.manifest, options.engine, options.batch, workers);
+    OpenRequest request{.engine = options.engine, .batch = options.batch, .workers = workers};
+    if (!member.manifest.clip_output.empty()) request.outputs = {member.manifest.clip_output};
+    auto opened = open_best(member.manifest, request);
     member.engine = opened.setting.engine;
     member.batch = opened.setting.batch;
     member.manifest.model_path = opened.model_path;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <glob.h>
 
 #include <algorithm>
 #include <cctype>
@@ -10,6 +11,7 @@
 #include <system_error>
 
 #include "whimbrel/audio.h"
+#include "whimbrel/pipeline.h"
 
 namespace whimbrel {
 namespace {
@@ -95,6 +97,22 @@ std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int inde
     mine.push_back(std::move(recordings[i]));
   }
   return mine;
+}
+
+std::vector<fs::path> find_models(const std::vector<std::string>& references) {
+  std::vector<fs::path> models;
+  for (const auto& reference : references) {
+    if (fs::exists(reference) || reference.find_first_of("*?[") == std::string::npos) {
+      models.emplace_back(reference);  // a missing one is told by who reads it
+      continue;
+    }
+    glob_t matches{};
+    const int failed = ::glob(reference.c_str(), GLOB_ERR, nullptr, &matches);
+    for (std::size_t i = 0; i < matches.gl_pathc; ++i) models.emplace_back(matches.gl_pathv[i]);
+    ::globfree(&matches);
+    if (failed != 0) throw Error(ErrorCode::not_found, fmt::format("{}: no model matches this pattern", reference));
+  }
+  return models;
 }
 
 }  // namespace whimbrel

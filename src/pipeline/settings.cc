@@ -98,11 +98,11 @@ void check_output(const Manifest& manifest, const Session& session) {
 
 }  // namespace
 
-OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers) {
-  const auto choice = choose(manifest.model_path, engine);
-  const Setting setting{choice.engine, batch > 0 ? batch : kDefaultBatch};
-  SessionOptions options{.batch = setting.batch, .workers = workers, .row_shape = manifest.row_shape()};
-  if (!manifest.clip_output.empty()) options.outputs = {manifest.clip_output};
+OpenedModel open_best(const Manifest& manifest, const OpenRequest& request) {
+  const auto choice = choose(manifest.model_path, request.engine);
+  const Setting setting{choice.engine, request.batch > 0 ? request.batch : kDefaultBatch};
+  const SessionOptions options{
+      .batch = setting.batch, .workers = request.workers, .row_shape = manifest.row_shape(), .outputs = request.outputs};
   OpenedModel opened{setting, choice.model, open_session(setting.engine, choice.model, options), {}};
   check_output(manifest, *opened.session);
   const auto expected = manifest.probe ? std::span<const float>(manifest.probe->output) : std::span<const float>();

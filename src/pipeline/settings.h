@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "whimbrel/engines.h"
 #include "whimbrel/models.h"
@@ -23,12 +24,19 @@ struct OpenedModel {
   SessionCheck check;
 };
 
-/// Opens `manifest`'s model with the engine named and checks it. With "auto": a model of `whimbrel quantize` by the engine that
-/// its integers are placed for, or, where its certificate from this CPU says to keep FP32, the float model beside it; any other
-/// one by the first engine installed that reads it, ONNX Runtime before OpenVINO.
-/// @param batch  0: chosen
+struct OpenRequest {
+  std::string engine = "auto";
+  int batch = 0;  // 0: chosen
+  int workers = 1;
+  std::vector<std::string> outputs;  // the clip-wise one first; empty: the model's first
+  double tuning_s = 0;               // most time to spend on finding a good setting with "auto"
+};
+
+/// Opens `manifest`'s model with the engine requested and checks it. With "auto": a model of `whimbrel quantize` by the engine
+/// that its integers are placed for, or, where its certificate from this CPU says to keep FP32, the float model beside it; any
+/// other one by the first engine installed that reads it, ONNX Runtime before OpenVINO.
 /// @throws Error{invalid_argument} for an unknown engine, Error{unsupported} when none can read the file, Error{bad_manifest}
 /// when the output does not fit the labels or the probe
-OpenedModel open_best(const Manifest& manifest, const std::string& engine, int batch, int workers);
+OpenedModel open_best(const Manifest& manifest, const OpenRequest& request);
 
 }  // namespace whimbrel
