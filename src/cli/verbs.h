@@ -17,5 +17,6 @@ Verb add_info(CLI::App& root);
 Verb add_score(CLI::App& root);
 Verb add_convert(CLI::App& root);
 Verb add_quantize(CLI::App& root);
+Verb add_plan(CLI::App& root);
 
 }  // namespace whimbrel::cli
