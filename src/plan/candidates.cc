@@ -69,6 +69,7 @@ Picks reduced(Picks picks) {
 }
 
 void in_parallel(std::size_t count, const std::function<void(std::size_t)>& work) {
+  static const auto kCores = static_cast<std::size_t>(cpu_info().cores_allowed);  // reads files
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
   std::exception_ptr failure;
@@ -83,8 +84,7 @@ void in_parallel(std::size_t count, const std::function<void(std::size_t)>& work
   };
   {
     std::vector<std::jthread> threads;
-    for (std::size_t t = 1; t < std::min(count, static_cast<std::size_t>(cpu_info().cores_allowed)); ++t)
-      threads.emplace_back(run);
+    for (std::size_t t = 1; t < std::min(count, kCores); ++t) threads.emplace_back(run);
     run();
   }
   if (failure) std::rethrow_exception(failure);

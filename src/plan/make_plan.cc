@@ -168,8 +168,7 @@ std::optional<PassShare> pass_of(const Chosen& chosen) {
 
 /// What was chosen, and what a run of it took.
 struct Verified {
-  HeldOut held_out;
-  Chosen chosen;
+  Comparison comparison;
   double wall_s = 0;
   double margin_s = 0;
 };
@@ -180,12 +179,10 @@ Verified choose_and_verify(const PlanOptions& options, const Measured& measured,
   const CascadeOptions cascade{options.cascade, options.max_loss};
   for (int verification = 1;; ++verification) {
     step(options, fmt::format("choosing among {} candidates", problem.candidates.size()));
-    Verified verified{.held_out = cross_validate(problem, cascade)};
-    Selector selector(problem);
-    verified.chosen = choose(problem, selector, verified.held_out.best, cascade);
-    if (!verified.chosen.cascade && verified.held_out.best == Procedure::cascade) verified.held_out.best = Procedure::weighted;
+    Verified verified{.comparison = compare_procedures(problem, cascade)};
+    const auto& chosen = verified.comparison.chosen;
     step(options, "running the choice");
-    const auto run = measure_run(options, run_of(measured, verified.chosen), scratch);
+    const auto run = measure_run(options, run_of(measured, chosen), scratch);
 
     CostModel here = problem.cost;
     here.workers = run.workers;
@@ -193,10 +190,10 @@ Verified choose_and_verify(const PlanOptions& options, const Measured& measured,
     here.start_s = 0;
     Problem parts{.cost = here};
     for (const auto& c : problem.candidates) parts.candidates.push_back({c.name, c.model, c.front_end, c.cost_s, 0, {}});
-    const double slower = run.running_s / parts.wall_s(verified.chosen.picks, pass_of(verified.chosen));
+    const double slower = run.running_s / parts.wall_s(chosen.picks, pass_of(chosen));
     const double windows_share = static_cast<double>(problem.cost.windows) / static_cast<double>(run.windows);
     double startup_s = problem.cost.start_s;
-    for (const auto& [index, times] : verified.chosen.picks) startup_s += problem.candidates[index].startup_s;
+    for (const auto& [index, times] : chosen.picks) startup_s += problem.candidates[index].startup_s;
     verified.wall_s = startup_s + run.running_s * windows_share * run.workers / problem.cost.workers;
     verified.margin_s = std::max(kLeastMargin, run.spread) * verified.wall_s;
     problem.cost.slowdown *= slower;
@@ -231,7 +228,7 @@ void set_members(const Measured& measured, const Problem& problem, const Chosen&
 
 Plan plan_of(const PlanOptions& options, const Measured& measured, const Problem& problem, const Workload& workload,
              const Verified& verified) {
-  const auto& held_out = verified.held_out;
+  const auto& comparison = verified.comparison;
   Plan plan{.whimbrel = WHIMBREL_VERSION,
             .created = utc_now(),
             .cpu = cpu_info().model,
@@ -242,16 +239,16 @@ Plan plan_of(const PlanOptions& options, const Measured& measured, const Problem
             .workload_s = workload.audio_s,
             .expected_wall_s = verified.wall_s,
             .wall_margin_s = verified.margin_s,
-            .expected_score = held_out.score,
-            .score_low = held_out.low,
-            .score_high = held_out.high,
-            .method = std::string(to_string(held_out.best)),
-            .best_single_score = held_out.single,
-            .best_equal_score = held_out.equal,
-            .best_weighted_score = held_out.weighted,
-            .best_cascade_score = held_out.cascade};
+            .expected_score = comparison.score,
+            .score_low = comparison.low,
+            .score_high = comparison.high,
+            .method = std::string(to_string(comparison.best)),
+            .best_single_score = comparison.of(Procedure::single),
+            .best_equal_score = comparison.of(Procedure::equal),
+            .best_weighted_score = comparison.of(Procedure::weighted),
+            .best_cascade_score = comparison.scores[static_cast<std::size_t>(Procedure::cascade)]};
   Selector selector(problem);
-  set_members(measured, problem, verified.chosen, selector, plan);
+  set_members(measured, problem, comparison.chosen, selector, plan);
   for (const auto& point : pareto_front(problem, selector)) {
     ParetoPoint named{point.wall_s, point.score, {}};
     for (const auto& [index, times] : point.picks) named.members.push_back(problem.candidates[index].name);
@@ -273,7 +270,7 @@ PlanResult make_plan(const PlanOptions& options) {
   const auto verified = choose_and_verify(options, measured, scratch, problem);
   PlanResult result{.plan = plan_of(options, measured, problem, workload, verified)};
   result.decode_s = problem.cost.decode_s;
-  result.folds = verified.held_out.folds;
+  result.folds = verified.comparison.folds;
   result.validation_windows = static_cast<std::int64_t>(measured.rows.ids.size());
   Selector selector(problem);
   for (std::size_t i = 0; i < problem.candidates.size(); ++i) {

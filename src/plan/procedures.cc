@@ -13,52 +13,67 @@ namespace {
 
 constexpr std::size_t kFolds = 5;
 constexpr int kResamples = 200;
-/// A held-out difference below this is no reason for the less simple ensemble.
-constexpr double kLeastAdvantage = 1e-4;
-constexpr std::array kProcedures = {Procedure::single, Procedure::equal, Procedure::weighted, Procedure::cascade};
+/// A cascade that only ties must at least save this share of the time.
+constexpr double kLeastSaving = 0.1;
+constexpr std::size_t kCascade = 3;
+
+template <class T>
+using ByProcedure = std::array<T, kProcedures.size()>;
 
 std::vector<float> scores_of(const Problem& problem, const Chosen& chosen) {
   return chosen.cascade ? cascade_scores(problem, chosen.picks, *chosen.cascade) : problem.mean_scores(chosen.picks);
 }
 
-/// Predictions for all rows by one procedure, and whether they are there in every fold.
-struct Pooled {
-  std::vector<float> scores;
-  bool complete = true;
-};
-
-void put(const std::vector<float>& from, const Problem& problem, std::size_t fold, std::size_t folds, std::vector<float>& to) {
-  const std::size_t classes = problem.validation.classes;
-  auto at = from.begin();
-  for (std::size_t row = 0; row < problem.validation.rows(); ++row) {
-    if (problem.validation.recordings[row] % folds != fold) continue;
-    std::copy_n(at, classes, to.begin() + static_cast<std::ptrdiff_t>(row * classes));
-    at += static_cast<std::ptrdiff_t>(classes);
-  }
+double wall_of(const Problem& problem, const Chosen& chosen) {
+  return problem.wall_s(chosen.picks,
+                        chosen.cascade ? std::optional(PassShare{chosen.cascade->gate, chosen.share}) : std::nullopt);
 }
 
-std::array<Pooled, kProcedures.size()> predict_held_out(const Problem& problem, std::size_t folds,
-                                                        const CascadeOptions& options) {
-  std::array<Pooled, kProcedures.size()> pooled;
-  for (auto& p : pooled) p.scores.resize(problem.validation.truth.size());
+ByProcedure<Chosen> choose_all(const Problem& problem, const CascadeOptions& options) {
+  Selector selector(problem);
+  ByProcedure<Chosen> chosen;
+  for (std::size_t p = 0; p < chosen.size(); ++p) chosen[p] = choose(problem, selector, kProcedures[p], options);
+  return chosen;
+}
+
+/// One fold's scores of what was chosen without it and of what was chosen by all.
+struct FoldScores {
+  std::optional<double> without;
+  std::optional<double> by_all;
+};
+
+struct Folds {
+  ByProcedure<std::vector<FoldScores>> scores;
+  bool cascade_in_each = true;
+};
+
+Folds score_folds(const Problem& problem, std::size_t folds, const ByProcedure<Chosen>& by_all, const CascadeOptions& options) {
+  Folds result;
   for (std::size_t fold = 0; fold < folds; ++fold) {
     const auto train = problem.with_recordings([&](std::size_t r) { return r % folds != fold; });
     const auto test = problem.with_recordings([&](std::size_t r) { return r % folds == fold; });
-    Selector selector(train);
-    for (std::size_t i = 0; i < kProcedures.size(); ++i) {
-      const auto chosen = choose(train, selector, kProcedures[i], options);
-      if (kProcedures[i] == Procedure::cascade && !chosen.cascade) {
-        pooled[i].complete = false;
-        continue;
-      }
-      put(scores_of(test, chosen), problem, fold, folds, pooled[i].scores);
-    }
+    const auto without = choose_all(train, options);
+    if (!without[kCascade].cascade) result.cascade_in_each = false;
+    for (std::size_t p = 0; p < kProcedures.size(); ++p)
+      result.scores[p].push_back({test.score(scores_of(test, without[p])), test.score(scores_of(test, by_all[p]))});
   }
-  return pooled;
+  return result;
+}
+
+/// Mean over folds of by_all - without.
+double flattery(const std::vector<FoldScores>& folds) {
+  double sum = 0;
+  int count = 0;
+  for (const auto& fold : folds) {
+    if (!fold.without || !fold.by_all) continue;
+    sum += *fold.by_all - *fold.without;
+    ++count;
+  }
+  return count == 0 ? 0 : sum / count;
 }
 
 /// The 5th and 95th percentile of the score when recordings are drawn again with replacement (Efron's bootstrap).
-void set_interval(const Problem& problem, const std::vector<float>& scores, std::size_t recordings, HeldOut& held_out) {
+void set_interval(const Problem& problem, const std::vector<float>& scores, std::size_t recordings, Comparison& comparison) {
   const std::size_t classes = problem.validation.classes;
   std::vector<std::vector<std::size_t>> rows(recordings);
   for (std::size_t row = 0; row < problem.validation.rows(); ++row) rows[problem.validation.recordings[row]].push_back(row);
@@ -66,15 +81,15 @@ void set_interval(const Problem& problem, const std::vector<float>& scores, std:
   in_parallel(drawn.size(), [&](std::size_t i) {
     std::mt19937 random(static_cast<unsigned>(i));
     std::vector<float> sample;
-    std::vector<std::uint8_t> truth;
+    Problem again{.validation = {.classes = classes}, .metric = problem.metric};
     for (std::size_t n = 0; n < recordings; ++n) {
       for (const auto row : rows[random() % recordings]) {
         const auto at = static_cast<std::ptrdiff_t>(row * classes), end = at + static_cast<std::ptrdiff_t>(classes);
+        const auto& truth = problem.validation.truth;
         sample.insert(sample.end(), scores.begin() + at, scores.begin() + end);
-        truth.insert(truth.end(), problem.validation.truth.begin() + at, problem.validation.truth.begin() + end);
+        again.validation.truth.insert(again.validation.truth.end(), truth.begin() + at, truth.begin() + end);
       }
     }
-    Problem again{.validation = {classes, std::move(truth), {}}, .metric = problem.metric};
     drawn[i] = again.score(sample);
   });
   std::vector<double> values;
@@ -82,26 +97,39 @@ void set_interval(const Problem& problem, const std::vector<float>& scores, std:
     if (value) values.push_back(*value);
   }
   std::sort(values.begin(), values.end());
+  const double flattered = problem.score(scores).value_or(0) - comparison.score;
   const auto at = [&](double share) {
-    return values.empty() ? held_out.score : values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
+    if (values.empty()) return comparison.score;
+    return std::clamp(values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))] - flattered, 0.0, 1.0);
   };
-  held_out.low = std::min(at(0.05), held_out.score);
-  held_out.high = std::max(at(0.95), held_out.score);
+  comparison.low = std::min(at(0.05), comparison.score);
+  comparison.high = std::max(at(0.95), comparison.score);
 }
 
-Procedure best_of(const HeldOut& scores, const CascadeOptions& options) {
-  if (options.mode == CascadeMode::always && scores.cascade) return Procedure::cascade;
-  Procedure best = Procedure::single;
-  double score = scores.single;
-  const auto offer = [&](Procedure procedure, double other) {
-    if (other <= score + kLeastAdvantage) return;
-    best = procedure;
-    score = other;
-  };
-  offer(Procedure::equal, scores.equal);
-  offer(Procedure::weighted, scores.weighted);
-  if (scores.cascade) offer(Procedure::cascade, *scores.cascade);
-  return best;
+/// More than a tie, and not by one fold alone.
+bool is_better(const Comparison& comparison, const Folds& folds, std::size_t other, std::size_t than) {
+  if (*comparison.scores[other] <= *comparison.scores[than] + kScoreTie) return false;
+  std::size_t won = 0, scored = 0;
+  for (std::size_t f = 0; f < folds.scores[other].size(); ++f) {
+    const auto &a = folds.scores[other][f].without, &b = folds.scores[than][f].without;
+    if (!a || !b) continue;
+    ++scored;
+    won += *a > *b ? 1 : 0;
+  }
+  return 2 * won > scored;
+}
+
+Procedure best_of(const Problem& problem, const Comparison& comparison, const Folds& folds, const ByProcedure<Chosen>& by_all,
+                  CascadeMode mode) {
+  std::size_t best = 0;
+  for (std::size_t p = 1; p < kCascade; ++p) {
+    if (is_better(comparison, folds, p, best)) best = p;
+  }
+  if (!comparison.scores[kCascade]) return kProcedures[best];
+  const bool ties = *comparison.scores[kCascade] >= *comparison.scores[best] - kScoreTie;
+  const bool saves = wall_of(problem, by_all[kCascade]) < (1 - kLeastSaving) * wall_of(problem, by_all[best]);
+  if (mode == CascadeMode::always || is_better(comparison, folds, kCascade, best) || (ties && saves)) best = kCascade;
+  return kProcedures[best];
 }
 
 }  // namespace
@@ -136,7 +164,7 @@ Chosen choose(const Problem& problem, Selector& selector, Procedure procedure, c
   return {selector.best_weighted(problem.budget_s), {}};
 }
 
-HeldOut cross_validate(const Problem& problem, const CascadeOptions& options) {
+Comparison compare_procedures(const Problem& problem, const CascadeOptions& options) {
   const auto& ids = problem.validation.recordings;
   const std::size_t recordings = ids.empty() ? 0 : *std::max_element(ids.begin(), ids.end()) + 1;
   if (recordings < 2) {
@@ -146,18 +174,20 @@ HeldOut cross_validate(const Problem& problem, const CascadeOptions& options) {
                     "one into several",
                     recordings));
   }
-  HeldOut held_out{.folds = std::min(kFolds, recordings)};
-  const auto pooled = predict_held_out(problem, held_out.folds, options);
-  std::array<double, kProcedures.size()> scores{};
-  for (std::size_t i = 0; i < scores.size(); ++i) scores[i] = problem.score(pooled[i].scores).value_or(0);
-  held_out.single = scores[0];
-  held_out.equal = scores[1];
-  held_out.weighted = scores[2];
-  if (pooled[3].complete) held_out.cascade = scores[3];
-  held_out.best = best_of(held_out, options);
-  held_out.score = scores[static_cast<std::size_t>(held_out.best)];
-  set_interval(problem, pooled[static_cast<std::size_t>(held_out.best)].scores, recordings, held_out);
-  return held_out;
+  Comparison comparison{.folds = std::min(kFolds, recordings)};
+  const auto by_all = choose_all(problem, options);
+  const auto folds = score_folds(problem, comparison.folds, by_all, options);
+  for (std::size_t p = 0; p < kProcedures.size(); ++p) {
+    if (p == kCascade && !(by_all[p].cascade && folds.cascade_in_each)) continue;
+    const double seen = problem.score(scores_of(problem, by_all[p])).value_or(0);
+    comparison.scores[p] = std::clamp(seen - flattery(folds.scores[p]), 0.0, 1.0);
+  }
+  comparison.best = best_of(problem, comparison, folds, by_all, options.mode);
+  const auto best = static_cast<std::size_t>(comparison.best);
+  comparison.chosen = by_all[best];
+  comparison.score = *comparison.scores[best];
+  set_interval(problem, scores_of(problem, comparison.chosen), recordings, comparison);
+  return comparison;
 }
 
 std::vector<double> gains_of(Selector& selector, const Picks& picks) {

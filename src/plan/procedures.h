@@ -1,6 +1,7 @@
 // Ways of choosing an ensemble, compared on recordings that they have not seen, so that a gain is not luck.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@ namespace whimbrel {
 
 /// Simplest first: of procedures that score the same on held-out recordings, the simpler one is taken.
 enum class Procedure { single, equal, weighted, cascade };
+inline constexpr std::array kProcedures = {Procedure::single, Procedure::equal, Procedure::weighted, Procedure::cascade};
 std::string_view to_string(Procedure procedure);
 
 /// What a procedure chose.
@@ -26,21 +28,22 @@ struct CascadeOptions {
   double max_loss = 0.002;
 };
 
-/// Pooled over the folds: each window is scored by what was chosen without its recording.
-struct HeldOut {
-  double single = 0;
-  double equal = 0;
-  double weighted = 0;
-  std::optional<double> cascade;  // absent where there is none in some fold
+/// Scores to expect of what each procedure chooses by all recordings: the score on these, minus what choosing by them flatters.
+/// That is measured in folds of recordings: on each, what was chosen by all is compared with what was chosen without it.
+struct Comparison {
+  std::array<std::optional<double>, kProcedures.size()> scores;  // by Procedure; no cascade where a fold had none
   Procedure best = Procedure::single;
+  Chosen chosen;     // by the best, from all recordings
   double score = 0;  // of the best
   double low = 0;    // 90 % interval of it, by drawing recordings again
   double high = 0;
   std::size_t folds = 0;
+
+  double of(Procedure procedure) const { return scores[static_cast<std::size_t>(procedure)].value_or(0); }
 };
 
 /// @throws Error{invalid_argument} with fewer than two recordings, or when nothing can be scored
-HeldOut cross_validate(const Problem& problem, const CascadeOptions& options);
+Comparison compare_procedures(const Problem& problem, const CascadeOptions& options);
 
 /// By all of `problem`'s rows. A cascade that does not exist gives the weighted ensemble.
 Chosen choose(const Problem& problem, Selector& selector, Procedure procedure, const CascadeOptions& options);

@@ -12,6 +12,8 @@ constexpr int kMostPicks = 30;
 /// Steps without a new best after which an ensemble grows no further. More than one: the first pick of a model gives it half
 /// the weight of a single one, and picking that one again first is how a smaller share is reached.
 constexpr int kPatience = 5;
+/// Cells below which starting a thread takes longer than scoring them.
+constexpr std::size_t kWorthAThread = 10000;
 /// What is less is rounding, not a gain.
 constexpr double kLeastGain = 1e-6;
 
@@ -35,12 +37,17 @@ Picks Selector::best_of(const std::vector<Picks>& trials) {
   std::erase_if(distinct, [&](const Picks& picks) { return known_.contains(picks); });
   const std::vector<Picks> unknown(distinct.begin(), distinct.end());
   std::vector<double> scores(unknown.size());
-  in_parallel(unknown.size(), [&](std::size_t i) {
+  const auto score_one = [&](std::size_t i) {
     const auto value = problem_.score(problem_.mean_scores(unknown[i]));
     if (!value)
       throw Error(ErrorCode::invalid_argument, "no class has both positive and negative windows, expected at least one");
     scores[i] = *value;
-  });
+  };
+  if (unknown.size() * problem_.validation.truth.size() < kWorthAThread) {
+    for (std::size_t i = 0; i < unknown.size(); ++i) score_one(i);
+  } else {
+    in_parallel(unknown.size(), score_one);
+  }
   for (std::size_t i = 0; i < unknown.size(); ++i) known_.emplace(unknown[i], scores[i]);
 
   const Picks* best = nullptr;
