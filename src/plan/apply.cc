@@ -33,8 +33,9 @@ void apply_plan(const Plan& plan, PredictOptions& options) {
   for (const auto& member : plan.members) {
     check_hash(member);
     options.models.push_back(member.model);
-    MemberSettings settings{.weight = member.weight, .gain = member.gain, .model_hash = member.hash};
-    if (same_cpu) {
+    MemberSettings settings{.weight = member.weight, .gain = member.gain};
+    if (same_cpu) {  // elsewhere an INT8 model's certificate may choose the float model
+      settings.model_hash = member.hash;
       settings.engine = member.engine;
       settings.batch = member.batch;
       settings.cost_s = member.cost_s;

@@ -25,6 +25,7 @@ constexpr double kLeastMargin = 0.05;
 constexpr int kMostVerifications = 3;
 
 void step(const PlanOptions& options, const std::string& line) {
+  if (options.cancel != nullptr && options.cancel->load()) throw Error(ErrorCode::cancelled, "stopped; no plan was written");
   if (options.on_step) options.on_step(line);
 }
 
@@ -84,10 +85,6 @@ Measured measure_all(const PlanOptions& options, const std::vector<ModelForm>& f
             fmt::format("{}: no window has a class, expected some positives: without them no model scores better than another",
                         options.truth.string()));
       }
-    }
-    if (!model.own_file && !measured.models.empty()) {
-      step(options, fmt::format("  its certificate prefers {}, which is left to stand for it", model.form.source.string()));
-      continue;
     }
     measured.models.push_back(std::move(model));
   }
@@ -174,12 +171,12 @@ struct Verified {
 };
 
 /// Chooses and runs the choice; while that is too slow for the budget, expects more of the next one.
-Verified choose_and_verify(const PlanOptions& options, const Measured& measured, const ScratchFolder& scratch,
-                           Problem& problem) {
+Verified choose_and_verify(const PlanOptions& options, const Measured& measured, const ScratchFolder& scratch, Problem& problem,
+                           Selector& selector) {
   const CascadeOptions cascade{options.cascade, options.max_loss};
   for (int verification = 1;; ++verification) {
     step(options, fmt::format("choosing among {} candidates", problem.candidates.size()));
-    Verified verified{.comparison = compare_procedures(problem, cascade)};
+    Verified verified{.comparison = compare_procedures(problem, selector, cascade)};
     const auto& chosen = verified.comparison.chosen;
     step(options, "running the choice");
     const auto run = measure_run(options, run_of(measured, chosen), scratch);
@@ -227,7 +224,7 @@ void set_members(const Measured& measured, const Problem& problem, const Chosen&
 }
 
 Plan plan_of(const PlanOptions& options, const Measured& measured, const Problem& problem, const Workload& workload,
-             const Verified& verified) {
+             const Verified& verified, Selector& selector) {
   const auto& comparison = verified.comparison;
   Plan plan{.whimbrel = WHIMBREL_VERSION,
             .created = utc_now(),
@@ -247,7 +244,6 @@ Plan plan_of(const PlanOptions& options, const Measured& measured, const Problem
             .best_equal_score = comparison.of(Procedure::equal),
             .best_weighted_score = comparison.of(Procedure::weighted),
             .best_cascade_score = comparison.scores[static_cast<std::size_t>(Procedure::cascade)]};
-  Selector selector(problem);
   set_members(measured, problem, comparison.chosen, selector, plan);
   for (const auto& point : pareto_front(problem, selector)) {
     ParetoPoint named{point.wall_s, point.score, {}};
@@ -262,17 +258,19 @@ Plan plan_of(const PlanOptions& options, const Measured& measured, const Problem
 PlanResult make_plan(const PlanOptions& options) {
   const double process_start_s = std::min(1.0, seconds_between(process_start(), Clock::now()));
   const auto forms = forms_of(options.models);
+  if (!fs::is_regular_file(options.truth))
+    throw Error(ErrorCode::not_found, fmt::format("{}: no such truth file, expected a CSV", options.truth.string()));
   const auto workload = measure_workload(options.workload, load_manifest(forms[0].manifest).grid());
   const ScratchFolder scratch(options.output);
   const auto measured = measure_all(options, forms, scratch);
   auto problem = problem_of(options, measured, workload, process_start_s);
   require_one_fits(options, problem);
-  const auto verified = choose_and_verify(options, measured, scratch, problem);
-  PlanResult result{.plan = plan_of(options, measured, problem, workload, verified)};
+  Selector selector(problem);  // what is learned of costs on the way changes no score
+  const auto verified = choose_and_verify(options, measured, scratch, problem, selector);
+  PlanResult result{.plan = plan_of(options, measured, problem, workload, verified, selector)};
   result.decode_s = problem.cost.decode_s;
   result.folds = verified.comparison.folds;
   result.validation_windows = static_cast<std::int64_t>(measured.rows.ids.size());
-  Selector selector(problem);
   for (std::size_t i = 0; i < problem.candidates.size(); ++i) {
     const auto& model = measured.models[i];
     result.candidates.push_back({problem.candidates[i].name, model.form.precision, model.engine, model.batch, model.infer_s,

@@ -9,7 +9,9 @@
 #include <set>
 #include <system_error>
 
+#include "whimbrel/engines.h"
 #include "whimbrel/io.h"
+#include "whimbrel/quantize.h"
 
 namespace whimbrel {
 namespace {
@@ -93,6 +95,18 @@ void require_same_rows(const ModelForm& form, const ValidationRows& expected, co
                   form.manifest.string(), found.ids.size(), expected.ids.size()));
 }
 
+/// "auto", or the engine that an INT8 model was made for: with "auto" its certificate might make the float model run.
+std::string engine_for(const fs::path& model) {
+  for (const auto kind : all_engines()) {
+    if (!engine_reads(kind, model) || !engine_status(kind).available) continue;
+    const auto verdict = parse_verdict(model_remark(kind, model, kCertificateKey));
+    if (!verdict) return "auto";
+    const bool runs = engine_reads(verdict->engine, model) && engine_status(verdict->engine).available;
+    return std::string(to_string(runs ? verdict->engine : kind));
+  }
+  return "auto";
+}
+
 void keep_lower(double& value, double other) { value = std::min(value, other); }
 
 void set_costs(MeasuredModel& model, const TimedRun& run, bool first) {
@@ -132,30 +146,26 @@ MeasuredModel measure_model(const PlanOptions& options, const ModelForm& form, c
                             ValidationRows& rows) {
   MeasuredModel model{.form = form, .manifest = load_manifest(form.manifest)};
   const auto folder = scratch.path() / "model";
-  const auto first = timed_run(options, {.models = {form.manifest}}, folder);
+  const PredictOptions run{.models = {form.manifest}, .engine = engine_for(model.manifest.model_path)};
+  const auto first = timed_run(options, run, folder);
   require_all_read(first.result);
   const auto& member = first.result.members.at(0);
   model.engine = member.engine;
   model.batch = member.batch;
   model.hash = member.model_hash;
-  model.own_file = member.model_path == model.manifest.model_path;
   set_costs(model, first, true);
   auto found = read_rows(folder / "scores.index.csv");
   if (rows.ids.empty()) rows = found;
   require_same_rows(form, rows, found);
   model.scores = read_npy(folder / "scores.npy").values;
-  if (model.own_file && first.running_s < kShortRun_s)
-    set_costs(model, timed_run(options, {.models = {form.manifest}}, folder), false);
+  if (first.running_s < kShortRun_s) set_costs(model, timed_run(options, run, folder), false);
   return model;
 }
 
 MeasuredRun measure_run(const PlanOptions& options, const PredictOptions& run, const ScratchFolder& scratch) {
   const auto folder = scratch.path() / "ensemble";
   const auto first = timed_run(options, run, folder);
-  MeasuredRun measured{.running_s = first.running_s,
-                       .startup_s = first.startup_s,
-                       .windows = first.result.windows,
-                       .workers = first.result.workers};
+  MeasuredRun measured{.running_s = first.running_s, .windows = first.result.windows, .workers = first.result.workers};
   if (first.running_s >= kShortRun_s) return measured;
   const auto second = timed_run(options, run, folder);
   measured.running_s = (first.running_s + second.running_s) / 2;

@@ -29,7 +29,6 @@ struct MeasuredModel {
   std::string engine;
   int batch = 1;
   std::string hash;
-  bool own_file = true;  // false: its certificate made another file run
   /// Of one worker for a window.
   double decode_s = 0;  // with writing
   double front_end_s = 0;
@@ -44,7 +43,8 @@ struct ValidationRows {
   std::vector<std::size_t> recordings;  // of each row, from 0
 };
 
-/// Runs one model, twice where the first run was too short to be a measure of time.
+/// Runs one model, twice where the first run was too short to be a measure of time. An INT8 model runs as such, whatever its
+/// certificate says: the float model beside it is a candidate of its own.
 /// @param rows  filled by the first model; those of another one must be the same
 /// @throws as predict(); Error{invalid_argument} where a recording cannot be read to its end, or two have one name;
 /// Error{bad_manifest} for other rows; Error{cancelled}
@@ -54,8 +54,7 @@ MeasuredModel measure_model(const PlanOptions& options, const ModelForm& form, c
 /// Whole runs of an ensemble.
 struct MeasuredRun {
   double running_s = 0;  // wall time without the start
-  double startup_s = 0;
-  double spread = 0;  // of running_s from run to run, as a share of it
+  double spread = 0;     // of running_s from run to run, as a share of it
   std::int64_t windows = 0;
   int workers = 1;
 };

@@ -29,8 +29,7 @@ double wall_of(const Problem& problem, const Chosen& chosen) {
                         chosen.cascade ? std::optional(PassShare{chosen.cascade->gate, chosen.share}) : std::nullopt);
 }
 
-ByProcedure<Chosen> choose_all(const Problem& problem, const CascadeOptions& options) {
-  Selector selector(problem);
+ByProcedure<Chosen> choose_all(const Problem& problem, Selector& selector, const CascadeOptions& options) {
   ByProcedure<Chosen> chosen;
   for (std::size_t p = 0; p < chosen.size(); ++p) chosen[p] = choose(problem, selector, kProcedures[p], options);
   return chosen;
@@ -52,7 +51,8 @@ Folds score_folds(const Problem& problem, std::size_t folds, const ByProcedure<C
   for (std::size_t fold = 0; fold < folds; ++fold) {
     const auto train = problem.with_recordings([&](std::size_t r) { return r % folds != fold; });
     const auto test = problem.with_recordings([&](std::size_t r) { return r % folds == fold; });
-    const auto without = choose_all(train, options);
+    Selector selector(train);
+    const auto without = choose_all(train, selector, options);
     if (!without[kCascade].cascade) result.cascade_in_each = false;
     for (std::size_t p = 0; p < kProcedures.size(); ++p)
       result.scores[p].push_back({test.score(scores_of(test, without[p])), test.score(scores_of(test, by_all[p]))});
@@ -164,7 +164,7 @@ Chosen choose(const Problem& problem, Selector& selector, Procedure procedure, c
   return {selector.best_weighted(problem.budget_s), {}};
 }
 
-Comparison compare_procedures(const Problem& problem, const CascadeOptions& options) {
+Comparison compare_procedures(const Problem& problem, Selector& selector, const CascadeOptions& options) {
   const auto& ids = problem.validation.recordings;
   const std::size_t recordings = ids.empty() ? 0 : *std::max_element(ids.begin(), ids.end()) + 1;
   if (recordings < 2) {
@@ -175,7 +175,7 @@ Comparison compare_procedures(const Problem& problem, const CascadeOptions& opti
                     recordings));
   }
   Comparison comparison{.folds = std::min(kFolds, recordings)};
-  const auto by_all = choose_all(problem, options);
+  const auto by_all = choose_all(problem, selector, options);
   const auto folds = score_folds(problem, comparison.folds, by_all, options);
   for (std::size_t p = 0; p < kProcedures.size(); ++p) {
     if (p == kCascade && !(by_all[p].cascade && folds.cascade_in_each)) continue;

@@ -42,8 +42,9 @@ struct Comparison {
   double of(Procedure procedure) const { return scores[static_cast<std::size_t>(procedure)].value_or(0); }
 };
 
+/// @param selector  of `problem`
 /// @throws Error{invalid_argument} with fewer than two recordings, or when nothing can be scored
-Comparison compare_procedures(const Problem& problem, const CascadeOptions& options);
+Comparison compare_procedures(const Problem& problem, Selector& selector, const CascadeOptions& options);
 
 /// By all of `problem`'s rows. A cascade that does not exist gives the weighted ensemble.
 Chosen choose(const Problem& problem, Selector& selector, Procedure procedure, const CascadeOptions& options);

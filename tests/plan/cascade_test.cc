@@ -97,7 +97,7 @@ TEST(Cascade, BringsModelsIntoABudgetThatTheyWouldNotFit) {
   ASSERT_TRUE(pick.has_value());
   EXPECT_LE(pick->wall_s, problem.budget_s);
   EXPECT_GT(pick->score, selector.score({{0, 1}}) + 0.01);
-  const auto comparison = compare_procedures(problem, {});
+  const auto comparison = compare(problem, {});
   EXPECT_EQ(comparison.best, Procedure::cascade);
   EXPECT_EQ(comparison.chosen.share, choose(problem, selector, Procedure::cascade, {}).share);
 }
@@ -109,7 +109,7 @@ TEST(Cascade, IsNotThereWhereItIsNotWantedOrNoModelIsCheap) {
   problem.candidates.erase(problem.candidates.begin());
   Selector dear(problem);
   EXPECT_FALSE(best_cascade(problem, dear, CascadeMode::always, 0.002).has_value());
-  EXPECT_FALSE(compare_procedures(problem, {CascadeMode::always, 0.002}).scores[3].has_value());
+  EXPECT_FALSE(compare(problem, {CascadeMode::always, 0.002}).scores[3].has_value());
 }
 
 TEST(Cascade, AnotherFormOfAMemberTakesItsPlaceAsGate) {

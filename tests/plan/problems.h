@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "plan/candidates.h"
+#include "plan/procedures.h"
 
 namespace whimbrel {
 
@@ -35,6 +35,11 @@ inline Candidate noisy(const Problem& problem, const std::string& name, double c
     candidate.scores.push_back(static_cast<float>(1 / (1 + std::exp(-x))));
   }
   return candidate;
+}
+
+inline Comparison compare(const Problem& problem, const CascadeOptions& options) {
+  Selector selector(problem);
+  return compare_procedures(problem, selector, options);
 }
 
 }  // namespace whimbrel

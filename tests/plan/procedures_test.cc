@@ -31,7 +31,7 @@ TEST(HeldOut, UselessModelsAreNotTakenThoughLuckSpeaksForThem) {
     Selector selector(problem);
     const auto greedy = selector.best_weighted(problem.budget_s);
     lucky += greedy.size() > 1 ? 1 : 0;
-    const auto comparison = compare_procedures(problem, kNoCascade);
+    const auto comparison = compare(problem, kNoCascade);
     EXPECT_EQ(comparison.best, Procedure::single)
         << seed << ": " << comparison.of(Procedure::weighted) << " against " << comparison.of(Procedure::single);
     EXPECT_EQ(comparison.chosen.picks, (Picks{{0, 1}}));
@@ -42,7 +42,7 @@ TEST(HeldOut, UselessModelsAreNotTakenThoughLuckSpeaksForThem) {
 TEST(HeldOut, AnEnsembleIsTakenWhereItIsReallyBetter) {
   auto problem = drawn_problem(12, 40, 3, 0.15, 7);
   for (unsigned i = 0; i < 4; ++i) problem.candidates.push_back(noisy(problem, "m", 1, 3, i));
-  const auto comparison = compare_procedures(problem, kNoCascade);
+  const auto comparison = compare(problem, kNoCascade);
   EXPECT_NE(comparison.best, Procedure::single);
   EXPECT_GT(comparison.score, comparison.of(Procedure::single) + 0.01);
   EXPECT_LE(comparison.low, comparison.score);
@@ -54,7 +54,7 @@ TEST(HeldOut, AnEnsembleIsTakenWhereItIsReallyBetter) {
 TEST(HeldOut, IsTheSameEveryTime) {
   auto problem = drawn_problem(6, 30, 3, 0.15, 8);
   for (unsigned i = 0; i < 3; ++i) problem.candidates.push_back(noisy(problem, "m", 1, 3, i));
-  const auto once = compare_procedures(problem, {}), again = compare_procedures(problem, {});
+  const auto once = compare(problem, {}), again = compare(problem, {});
   EXPECT_EQ(once.score, again.score);
   EXPECT_EQ(once.low, again.low);
   EXPECT_EQ(once.high, again.high);
@@ -64,7 +64,7 @@ TEST(HeldOut, NeedsASecondRecording) {
   auto problem = drawn_problem(1, 30, 3, 0.15, 9);
   problem.candidates.push_back(noisy(problem, "m", 1, 3, 1));
   try {
-    (void)compare_procedures(problem, kNoCascade);
+    (void)compare(problem, kNoCascade);
     FAIL() << "nothing was thrown";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("1 validation recording, expected 2 or more"));
