@@ -64,7 +64,7 @@ Problem Problem::with_recordings(const std::function<bool(std::size_t)>& wanted)
 Picks reduced(Picks picks) {
   int divisor = 0;
   for (const auto& [index, times] : picks) divisor = std::gcd(divisor, times);
-  for (auto& [index, times] : picks) times /= divisor;
+  for (auto& [index, times] : picks) times /= std::max(divisor, 1);
   return picks;
 }
 

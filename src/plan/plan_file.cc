@@ -70,8 +70,9 @@ class Section {
     const auto* array = required(key).as_array();
     if (array == nullptr) refuse(key, "a list of texts");
     for (const auto& node : *array) {
-      if (!node.is_string()) refuse(key, "a list of texts");
-      found.push_back(*node.value<std::string>());
+      const auto* value = node.as_string();
+      if (value == nullptr) refuse(key, "a list of texts");
+      found.push_back(value->get());
     }
     return found;
   }

@@ -108,7 +108,7 @@ void set_interval(const Problem& problem, const std::vector<float>& scores, std:
 
 /// More than a tie, and not by one fold alone.
 bool is_better(const Comparison& comparison, const Folds& folds, std::size_t other, std::size_t than) {
-  if (*comparison.scores[other] <= *comparison.scores[than] + kScoreTie) return false;
+  if (comparison.of(kProcedures[other]) <= comparison.of(kProcedures[than]) + kScoreTie) return false;
   std::size_t won = 0, scored = 0;
   for (std::size_t f = 0; f < folds.scores[other].size(); ++f) {
     const auto &a = folds.scores[other][f].without, &b = folds.scores[than][f].without;
@@ -126,7 +126,7 @@ Procedure best_of(const Problem& problem, const Comparison& comparison, const Fo
     if (is_better(comparison, folds, p, best)) best = p;
   }
   if (!comparison.scores[kCascade]) return kProcedures[best];
-  const bool ties = *comparison.scores[kCascade] >= *comparison.scores[best] - kScoreTie;
+  const bool ties = comparison.of(Procedure::cascade) >= comparison.of(kProcedures[best]) - kScoreTie;
   const bool saves = wall_of(problem, by_all[kCascade]) < (1 - kLeastSaving) * wall_of(problem, by_all[best]);
   if (mode == CascadeMode::always || is_better(comparison, folds, kCascade, best) || (ties && saves)) best = kCascade;
   return kProcedures[best];
@@ -185,7 +185,7 @@ Comparison compare_procedures(const Problem& problem, Selector& selector, const 
   comparison.best = best_of(problem, comparison, folds, by_all, options.mode);
   const auto best = static_cast<std::size_t>(comparison.best);
   comparison.chosen = by_all[best];
-  comparison.score = *comparison.scores[best];
+  comparison.score = comparison.of(comparison.best);
   set_interval(problem, scores_of(problem, comparison.chosen), recordings, comparison);
   return comparison;
 }
