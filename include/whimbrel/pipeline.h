@@ -69,7 +69,7 @@ enum class RecordingState {
   done,
   partial,    // decoding stopped before the end: what was decoded is scored and written
   failed,     // nothing of it is in the output
-  cancelled,  // not reached, or not finished, when the run was asked to stop
+  cancelled,  // not reached, or not finished, when the run was asked to stop or its time was over
 };
 std::string_view to_string(RecordingState state);
 
@@ -84,6 +84,7 @@ struct RecordingResult {
   int channels = 0;
   std::string codec;
   std::int64_t non_finite_samples = 0;
+  std::int64_t filled = 0;  // windows more that the time budget did not reach: they hold the mean of all that were scored
 };
 
 /// Seconds that the workers spent in each stage, summed over workers; start_s is wall clock before the first recording was
@@ -105,8 +106,19 @@ struct MemberResult {
   std::string engine_version;
   int batch = 0;
   double weight = 1;
+  double shift_s = 0;  // test-time augmentation: hears each window so much later
+  bool opened = true;  // false: the time budget left no time to open it
   double probe_difference = 0;
   bool rows_independent = true;
+};
+
+/// A member that a time budget dropped for the windows to come, or took back.
+struct BudgetChange {
+  std::size_t member = 0;  // of PredictResult::members
+  bool dropped = true;
+  double at_s = 0;  // after the start of the process
+  std::int64_t windows_read = 0;
+  std::int64_t windows_expected = 0;  // of the whole run
 };
 
 struct PredictResult {
@@ -121,6 +133,8 @@ struct PredictResult {
   std::int64_t peak_rss_bytes = 0;
   StageTimes stages;
   bool cancelled = false;
+  bool out_of_time = false;  // the budget ended before all windows were scored by at least one member
+  std::vector<BudgetChange> budget_changes;
 
   std::size_t count(RecordingState state) const;
 };

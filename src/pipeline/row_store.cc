@@ -24,7 +24,7 @@ std::vector<StoredRow> RowStore::add(const std::vector<RecordingName>& recording
   for (std::size_t r = 0; r < recordings.size(); ++r) {
     try {
       RecordingSource source(model_, r, recordings[r].path);
-      for (auto windows = source.read(1, times); !windows.empty(); windows = source.read(1, times)) {
+      for (auto windows = source.read(1, nullptr, times); !windows.empty(); windows = source.read(1, nullptr, times)) {
         if (seen++ % every != 0) continue;
         const auto& window = *windows[0];
         const auto end = (window.index * grid.hop_samples + grid.window_samples) / grid.sample_rate_hz;

@@ -22,6 +22,7 @@ struct OpenedModel {
   std::filesystem::path model_path;  // the manifest's, or the float model that its certificate prefers on this CPU
   std::unique_ptr<Session> session;
   SessionCheck check;
+  double cost_s = 0;  // seconds of one worker per window; 0: not measured
 };
 
 struct OpenRequest {
