@@ -1,6 +1,7 @@
 #include "pipeline/collector.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace whimbrel {
@@ -12,7 +13,9 @@ constexpr std::size_t kBufferedFloats = std::size_t{1} << 16;
 }  // namespace
 
 Collector::Collector(const Ensemble& ensemble, std::size_t recordings, const std::filesystem::path& out_dir)
-    : ensemble_(ensemble), row_size_(ensemble.layout.size()), spool_(out_dir), recordings_(recordings) {}
+    : ensemble_(ensemble), row_size_(ensemble.layout.size()), spool_(out_dir), recordings_(recordings) {
+  if (ensemble.mean == Mean::rank) ranks_.emplace(spool_, ensemble.members.size(), ensemble.layout.classes, ensemble.weights());
+}
 
 std::size_t Collector::count_expected(const Window& window, bool gated) const {
   std::size_t count = 0;
@@ -83,6 +86,7 @@ void Collector::close(std::size_t recording) {
 void Collector::forget(std::size_t recording) {
   const std::lock_guard lock(mutex_);
   recordings_[recording].runs = {};
+  recordings_[recording].ranks = {};
 }
 
 std::int64_t Collector::windows_of(std::size_t recording) const {
@@ -90,10 +94,37 @@ std::int64_t Collector::windows_of(std::size_t recording) const {
   return recordings_[recording].next_index;
 }
 
+void Collector::finish_ranks() {
+  if (ranks_) ranks_->finish();
+}
+
+void Collector::read_rank(const std::vector<Run>& ranks, RankCursor& cursor, std::span<float> row) const {
+  const auto& run = ranks.at(cursor.run);
+  ranks_->read(run.position + cursor.row, 1, row.first(ensemble_.layout.classes));
+  if (++cursor.row == run.rows) cursor = {cursor.run + 1, 0};
+}
+
+void Collector::add_to_ranks(Recording& recording, const PendingWindow& window) {
+  const std::size_t classes = ensemble_.layout.classes;
+  std::vector<float> wide(window.rows.size() * classes, std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t m = 0; m < window.rows.size(); ++m) {
+    if (!window.rows[m].empty())
+      std::copy_n(window.rows[m].begin(), classes, wide.begin() + static_cast<std::ptrdiff_t>(m * classes));
+  }
+  const auto number = ranks_->add(wide);
+  auto& runs = recording.ranks;
+  if (!runs.empty() && runs.back().position + runs.back().rows == number) {
+    ++runs.back().rows;
+  } else {
+    runs.push_back({number, 1});
+  }
+}
+
 void Collector::combine(Recording& recording, const PendingWindow& window) {
   const std::size_t end = recording.buffer.size();
   recording.buffer.resize(end + row_size_);
   ensemble_.combine(window.rows, std::span(recording.buffer).subspan(end));
+  if (ranks_) add_to_ranks(recording, window);
   ++recording.next_index;
   windows_.fetch_add(1, std::memory_order_relaxed);
   if (recording.buffer.size() >= kBufferedFloats) spill(recording);

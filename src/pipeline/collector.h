@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "pipeline/ensemble.h"
+#include "pipeline/rank_mean.h"
 #include "pipeline/scheduler.h"
 #include "whimbrel/io.h"
 
@@ -43,6 +45,9 @@ class Collector {
   /// Windows of all recordings that have been put in order so far.
   std::int64_t windows() const { return windows_.load(std::memory_order_relaxed); }
 
+  /// Of Mean::rank: once all windows are there, before the first for_each().
+  void finish_ranks();
+
   /// Calls `take(index, row)` for each window of a complete recording in order; row: [layout.size()] of the ensemble.
   template <class Take>
   void for_each(std::size_t recording, Take take) const;
@@ -55,7 +60,7 @@ class Collector {
     std::size_t missing = 0;
   };
   std::size_t count_expected(const Window& window, bool gated) const;
-  struct Run {  // rows that stand one after the other in the spool
+  struct Run {  // rows that stand one after the other
     std::int64_t position;
     std::int64_t rows;
   };
@@ -66,16 +71,25 @@ class Collector {
     std::int64_t windows = -1;    // -1: not known yet
     std::map<std::int64_t, PendingWindow> pending;
     std::vector<float> buffer;
-    std::vector<Run> runs;
+    std::vector<Run> runs;   // in the spool
+    std::vector<Run> ranks;  // in ranks_
   };
 
   void combine(Recording& recording, const PendingWindow& window);
+  struct RankCursor {
+    std::size_t run = 0;
+    std::int64_t row = 0;  // of the run
+  };
+  /// Puts the next rank of a recording in the place of its scores.
+  void read_rank(const std::vector<Run>& ranks, RankCursor& cursor, std::span<float> row) const;
+  void add_to_ranks(Recording& recording, const PendingWindow& window);
   void spill(Recording& recording);
   bool complete_if_done(Recording& recording);
 
   const Ensemble& ensemble_;
   std::size_t row_size_;
   Spool spool_;
+  mutable std::optional<RankMean> ranks_;  // of Mean::rank
   std::atomic<std::int64_t> windows_{0};
   mutable std::mutex mutex_;
   std::vector<Recording> recordings_;
@@ -84,16 +98,20 @@ class Collector {
 template <class Take>
 void Collector::for_each(std::size_t recording, Take take) const {
   std::vector<Run> runs;
+  std::vector<Run> ranks;
   {
     const std::lock_guard lock(mutex_);
     runs = recordings_[recording].runs;
+    ranks = recordings_[recording].ranks;
   }
+  RankCursor cursor;
   std::int64_t index = 0;
   std::vector<float> rows;
   for (const auto& run : runs) {
     rows.resize(static_cast<std::size_t>(run.rows) * row_size_);
     spool_.read(run.position, rows);
     for (std::int64_t r = 0; r < run.rows; ++r) {
+      if (ranks_) read_rank(ranks, cursor, std::span(rows).subspan(static_cast<std::size_t>(r) * row_size_));
       take(index++, std::span<const float>(rows).subspan(static_cast<std::size_t>(r) * row_size_, row_size_));
     }
   }

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <iterator>
 
+#include "pipeline/mean.h"
+
 #include "whimbrel/io.h"
 
 namespace whimbrel {
@@ -60,7 +62,7 @@ std::vector<std::size_t> present(const std::vector<std::vector<float>>& rows) {
   return members;
 }
 
-/// Weighted mean over the members `there` of the part of their rows that begins at `from`.
+/// Weighted arithmetic mean over the members `there` of the part of their rows that begins at `from`.
 void mean_of(const std::vector<Member>& members, const std::vector<std::size_t>& there,
              const std::vector<std::vector<float>>& rows, std::size_t from, std::span<float> mean) {
   if (there.size() == 1) {
@@ -83,6 +85,9 @@ void check_cascade(const Ensemble& ensemble) {
     throw Error(
         ErrorCode::invalid_argument,
         fmt::format("a cascade with member {} of {} as its gate, expected one of two members or more", cascade.gate, count));
+  }
+  if (ensemble.mean == Mean::rank) {
+    throw Error(ErrorCode::invalid_argument, "a cascade compares scores, which ranks are not; choose another --mean");
   }
   if (std::isfinite(cascade.threshold) && std::isfinite(cascade.slope) && std::isfinite(cascade.offset)) return;
   throw Error(ErrorCode::invalid_argument, "a cascade's threshold, slope and offset must be finite numbers");
@@ -113,14 +118,20 @@ void default_gains(Ensemble& ensemble) {
 
 }  // namespace
 
+std::vector<double> Ensemble::weights() const {
+  std::vector<double> weights;
+  for (const auto& member : members) weights.push_back(member.weight);
+  return weights;
+}
+
 void Ensemble::combine(const std::vector<std::vector<float>>& rows, std::span<float> out) const {
   const auto there = present(rows);
   const auto scores = out.first(layout.classes);
   if (cascade && there.size() == 1 && there[0] == cascade->gate) {
     std::ranges::transform(std::span(rows[there[0]]).first(layout.classes), scores.begin(),
                            [&](float p) { return static_cast<float>(calibrated(p, *cascade)); });
-  } else {
-    mean_of(members, there, rows, 0, scores);
+  } else if (mean != Mean::rank) {
+    whimbrel::combine(mean, mean_power, weights(), rows, scores);
   }
   const auto frames = out.subspan(layout.classes, layout.classes * layout.frames);
   if (!frames.empty()) {
@@ -165,6 +176,8 @@ Ensemble load_ensemble(const PredictOptions& options) {
     }
     for (std::size_t m = 0; m < ensemble.members.size(); ++m) take_settings(ensemble.members[m], options.members[m]);
   }
+  ensemble.mean = options.mean;
+  ensemble.mean_power = options.mean_power;
   ensemble.cascade = options.cascade;
   if (ensemble.cascade) check_cascade(ensemble);
   default_gains(ensemble);

@@ -58,14 +58,17 @@ struct Ensemble {
   std::vector<FrontEndSpec> front_ends;  // distinct
   std::vector<Label> labels;
   std::optional<Cascade> cascade;
+  Mean mean = Mean::arithmetic;
+  double mean_power = 2;
   bool wants_frames = false;      // set before the sessions are opened
   bool wants_embeddings = false;  // likewise
   RowLayout layout;               // of combined rows
 
+  std::vector<double> weights() const;
   bool gated(std::size_t member) const { return cascade && member != cascade->gate; }
 
-  /// The members' rows as one. Scores: the weighted mean of the probabilities of the members that are there, added up in member
-  /// order so that the bits never depend on timing; the gate's calibrated ones where it stands alone in a cascade.
+  /// The members' rows as one. Scores: the mean of the probabilities of the members that are there (untouched for Mean::rank,
+  /// which needs all rows); the gate's calibrated ones where it stands alone in a cascade.
   /// @param rows  per member, as its RowLayout; empty: not there
   /// @param out   [layout.size()]
   void combine(const std::vector<std::vector<float>>& rows, std::span<float> out) const;

@@ -235,7 +235,8 @@ void Run::infer(const Scheduler::Infer& task, Runners& runners, StageTimes& time
 void Run::write_ready(StageTimes& times) {
   const auto begin = Clock::now();
   if (const std::unique_lock lock(write_mutex_, std::try_to_lock); lock.owns_lock()) {
-    while (next_to_write_ < names_.size() && collector_.status(next_to_write_) != Collector::Status::under_way) {
+    const bool waits = ensemble_.mean == Mean::rank;  // for all rows of the run
+    while (!waits && next_to_write_ < names_.size() && collector_.status(next_to_write_) != Collector::Status::under_way) {
       write(next_to_write_++);
     }
     report_progress();
@@ -244,12 +245,10 @@ void Run::write_ready(StageTimes& times) {
 }
 
 void Run::write_rest() {
-  if (out_of_time() && !cancelled()) {
-    for (auto r = next_to_write_; r < names_.size(); ++r) {
-      collector_.close(r);
-      writer_.tally(rows_of(r));
-    }
-  }
+  const bool fills = out_of_time() && !cancelled();
+  for (auto r = next_to_write_; fills && r < names_.size(); ++r) collector_.close(r);
+  collector_.finish_ranks();
+  for (auto r = next_to_write_; fills && r < names_.size(); ++r) writer_.tally(rows_of(r));
   for (; next_to_write_ < names_.size(); ++next_to_write_) write(next_to_write_);
   writer_.finish();
 }
