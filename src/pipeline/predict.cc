@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "pipeline/collector.h"
-#include "pipeline/formats.h"
 #include "pipeline/inputs.h"
+#include "pipeline/result_writer.h"
 #include "pipeline/run_record.h"
 #include "pipeline/scheduler.h"
 #include "pipeline/source.h"
@@ -39,12 +39,12 @@ std::vector<Scheduler::MemberQueue> queues_of(const Ensemble& ensemble) {
 /// The state that the workers of one run share.
 class Run {
  public:
-  Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<RecordingName> names,
-      std::vector<std::unique_ptr<OutputFormat>> formats, int workers)
+  Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<RecordingName> names, ResultWriter& writer,
+      int workers)
       : options_(options),
         ensemble_(ensemble),
         names_(std::move(names)),
-        formats_(std::move(formats)),
+        writer_(writer),
         workers_(workers),
         read_count_(largest_batch(ensemble)),
         scheduler_(names_.size(), queues_of(ensemble), static_cast<std::size_t>(workers)),
@@ -72,10 +72,8 @@ class Run {
     result.windows = windows_done_;
     result.cancelled = cancelled();
     result.recordings = std::move(results_);
-    for (const auto& format : formats_) {
-      result.rows_filled += format->rows_filled();
-      for (const auto& file : format->files()) result.files.push_back(file);
-    }
+    result.rows_filled = writer_.rows_filled();
+    result.files = writer_.files();
   }
 
  private:
@@ -226,7 +224,7 @@ class Run {
 
   void write_rest() {
     for (; next_to_write_ < names_.size(); ++next_to_write_) write(next_to_write_);
-    for (const auto& format : formats_) format->finish();
+    writer_.finish();
   }
 
   void write(std::size_t recording) {
@@ -244,14 +242,24 @@ class Run {
       case Collector::Status::complete:
         result.state = result.error.empty() ? RecordingState::done : RecordingState::partial;
         if (!result.error.empty()) log(LogLevel::warning, result.error);
-        for (const auto& format : formats_) format->begin_recording(names_[recording]);
-        collector_.drain(recording, [&](std::int64_t index, std::span<const float> scores) {
-          for (const auto& format : formats_) format->window(index, scores);
-        });
-        for (const auto& format : formats_) format->end_recording();
+        write_scores(recording);
         break;
     }
     ++recordings_written_;
+  }
+
+  void write_scores(std::size_t recording) {
+    std::vector<float> rows;
+    collector_.drain(
+        recording, [&](std::int64_t, std::span<const float> scores) { rows.insert(rows.end(), scores.begin(), scores.end()); });
+    const std::size_t classes = ensemble_.labels.size();
+    const auto windows = static_cast<std::int64_t>(rows.size() / classes);
+    const Rows scores = [&](const auto& take) {
+      for (std::int64_t i = 0; i < windows; ++i) {
+        take(i, std::span<const float>(rows).subspan(static_cast<std::size_t>(i) * classes, classes));
+      }
+    };
+    writer_.write(names_[recording], {.scores = scores, .windows = windows});
   }
 
   void report_progress() {
@@ -272,7 +280,7 @@ class Run {
   const PredictOptions& options_;
   const Ensemble& ensemble_;
   std::vector<RecordingName> names_;
-  std::vector<std::unique_ptr<OutputFormat>> formats_;
+  ResultWriter& writer_;
   int workers_;
   std::size_t read_count_;
   Scheduler scheduler_;
@@ -306,14 +314,6 @@ void prepare_folder(const fs::path& folder) {
                           error.message()));
 }
 
-std::vector<std::unique_ptr<OutputFormat>> make_formats(const PredictOptions& options, const Ensemble& ensemble) {
-  const FormatContext context{options.out_dir,   ensemble.labels, ensemble.grids[0],
-                              options.threshold, options.top_k,   options.sample_submission};
-  std::vector<std::unique_ptr<OutputFormat>> formats;
-  for (const auto& name : options.formats) formats.push_back(make_format(name, context));
-  return formats;
-}
-
 }  // namespace
 
 std::string_view to_string(RecordingState state) {
@@ -341,12 +341,12 @@ PredictResult predict(const PredictOptions& options) {
   auto ensemble = load_ensemble(options.models, options.window_hop_s);
   auto names = shard(find_recordings(options.inputs), options.shard_index, options.shard_count);
   prepare_folder(options.out_dir);
-  auto formats = make_formats(options, ensemble);
-  for (const auto& format : formats) format->check_recordings(names);
+  ResultWriter writer(options, ensemble.labels, ensemble.grids[0], resolve_post_process(ensemble.members[0].manifest, options));
+  writer.check_recordings(names);
   open_sessions(ensemble, options, result.workers);
   result.stages.start_s = seconds_between(process_start(), Clock::now());
 
-  Run run(options, ensemble, std::move(names), std::move(formats), result.workers);
+  Run run(options, ensemble, std::move(names), writer, result.workers);
   run.run();
   run.fill(result);
   result.members = describe_members(ensemble);
