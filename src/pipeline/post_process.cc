@@ -129,6 +129,9 @@ PostProcess resolve_post_process(const Manifest& first, const PredictOptions& op
   if (!o.thresholds.empty()) post.thresholds = o.thresholds;
   if (o.tta_shifts_s) post.tta_shifts_s = *o.tta_shifts_s;
   override_events(o, post.events);
+  if (!(options.mean_power > 0 && std::isfinite(options.mean_power))) {
+    refuse(fmt::format("--mean-power {}, expected a number above 0", options.mean_power));
+  }
   if (o.prior_power && post.prior == Prior::none) refuse("--prior-power without a prior, expected --prior max or mean too");
   if (const auto fault = fault_of(post, first.window_s)) {
     refuse(

@@ -40,7 +40,7 @@ void ResultWriter::check_recordings(std::span<const RecordingName> recordings) c
 void ResultWriter::write(const RecordingName& recording, const RecordingRows& rows) {
   for (const auto& format : formats_) format->begin_recording(recording);
   const std::int64_t scored = rows.scores ? write_scores(rows) : 0;
-  if (post_.events && lists_detections_ && scored > 0) find_events(rows);
+  if (post_.events && lists_detections_ && scored > 0) find_events(rows, *post_.events);
   store_.drain([this](const Detection& detection) { detected(detection); });
   if (scored < rows.windows) {
     const auto fill = mean();
@@ -71,8 +71,7 @@ std::int64_t ResultWriter::write_scores(const RecordingRows& rows) {
   return windows;
 }
 
-void ResultWriter::find_events(const RecordingRows& rows) {
-  const auto& rule = *post_.events;
+void ResultWriter::find_events(const RecordingRows& rows, const EventRule& rule) {
   if (!rows.frames) throw Error(ErrorCode::internal, "events without frame-wise scores, expected them; report this as a bug");
   EventFinder::Rule per_class{rule.median_frames, event_high_, event_high_};
   for (float& low : per_class.low) {

@@ -53,7 +53,7 @@ class ResultWriter {
   void count(std::span<const float> scores);
   std::vector<float> mean() const;
   std::int64_t write_scores(const RecordingRows& rows);
-  void find_events(const RecordingRows& rows);
+  void find_events(const RecordingRows& rows, const EventRule& rule);
   void detected(const Detection& detection);
 
   PostProcess post_;

@@ -164,6 +164,7 @@ TEST(ResolvePostProcess, RefusesWhatCannotBe) {
               }),
               HasSubstr("--top-k with events"));
   EXPECT_THAT(with([](auto& o) { o.post.tta_shifts_s = {1, 1}; }), HasSubstr("distinct"));
+  EXPECT_THAT(with([](auto& o) { o.mean_power = 0; }), HasSubstr("--mean-power 0"));
   PredictOptions events;
   events.post.events = true;
   Manifest clip_wise;

@@ -182,7 +182,7 @@ def test_a_manifest_asks_for_it_and_options_replace_it(run, plain, model, labels
     [
         (["--smooth", "0.5,0.5"], "expected an odd number"),
         (["--prior-power", "2"], "--prior-power without a prior"),
-        (["--events"], "output.frame"),
+        (["--events", "--top-k", "3"], "--top-k with events"),
         (["--event-low", "0.1"], "expected --events too"),
         (["--merge", "-1"], "merge_gap_s"),
         (["--tta-shift", "0"], "tta_shifts_s"),
