@@ -44,6 +44,25 @@ struct Cascade {
   double offset = 0;
 };
 
+/// How members' scores become one. docs/postprocessing.md has the formulas.
+enum class Mean { arithmetic, geometric, power, rank };
+
+/// What replaces the [postprocess] of the first model's manifest; what is absent or empty is the manifest's.
+struct PostProcessOverrides {
+  bool ignore_manifest = false;  // begin with none of it
+  std::optional<std::vector<double>> smooth;
+  std::optional<Prior> prior;
+  std::optional<double> prior_power;
+  std::optional<double> merge_gap_s;
+  std::filesystem::path species_list;
+  std::filesystem::path thresholds;
+  bool events = false;  // detections come from the frame-wise output
+  std::optional<int> event_median_frames;
+  std::optional<double> event_high;
+  std::optional<double> event_low;
+  std::optional<std::vector<double>> tta_shifts_s;
+};
+
 struct PredictOptions {
   std::vector<std::string> inputs;            // recordings, folders (searched recursively), "@list.txt" (one path a line)
   std::vector<std::filesystem::path> models;  // manifests or model files; more than one is an ensemble
@@ -58,6 +77,10 @@ struct PredictOptions {
   std::vector<std::string> formats = {"csv"};
   double threshold = 0.1;  // detections are scores at or above it
   int top_k = 0;           // most detections a window; 0: all
+  PostProcessOverrides post;
+  bool embeddings = false;  // embeddings.npy beside the formats
+  Mean mean = Mean::arithmetic;
+  double mean_power = 2;  // of Mean::power
   std::filesystem::path sample_submission;
   int shard_index = 1;  // of shard_count, from 1: every shard_count-th recording
   int shard_count = 1;

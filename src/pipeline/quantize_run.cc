@@ -149,16 +149,23 @@ void write_whole(const fs::path& path, std::string_view bytes, std::vector<fs::p
   files.push_back(path);
 }
 
-/// Labels are copied where the output lies in another folder; false where they are there already.
-/// @throws Error{invalid_argument} where others are there
-bool must_carry_labels(const Manifest& manifest, const fs::path& folder) {
-  const auto target = folder / manifest.labels_path.filename();
-  std::error_code ignored;
-  if (fs::equivalent(manifest.labels_path, target, ignored)) return false;
-  if (!fs::exists(target, ignored)) return true;
-  if (read_file(target) == read_file(manifest.labels_path)) return false;
-  throw Error(ErrorCode::invalid_argument, fmt::format("{} is there with other labels than those of {}; choose another folder",
-                                                       target.string(), manifest.path.string()));
+/// What the manifest names and must be copied as the output lies in another folder.
+/// @throws Error{invalid_argument} where another file has its name there
+std::vector<fs::path> to_carry(const Manifest& manifest, const fs::path& folder) {
+  std::vector<fs::path> carried;
+  for (const auto& source : {manifest.labels_path, manifest.post.species_list, manifest.post.thresholds}) {
+    const auto target = folder / source.filename();
+    std::error_code ignored;
+    if (source.empty() || fs::equivalent(source, target, ignored)) continue;
+    if (!fs::exists(target, ignored)) {
+      carried.push_back(source);
+    } else if (read_file(target) != read_file(source)) {
+      const auto what = source == manifest.labels_path ? "labels than those" : "content than that";
+      throw Error(ErrorCode::invalid_argument, fmt::format("{} is there with other {} of {}; choose another folder",
+                                                           target.string(), what, manifest.path.string()));
+    }
+  }
+  return carried;
 }
 
 /// The manifest and the probe of what was written.
@@ -167,9 +174,7 @@ void write_manifest(const QuantizeRunOptions& options, const Manifest& manifest,
   const auto folder = options.output.parent_path();
   const auto stem = options.output.stem().string();
   const DerivedModel derived{stem, options.output.filename().string(), stem + ".probe.npy", certificate.probe_tolerance};
-  if (must_carry_labels(manifest, folder)) {
-    write_whole(folder / manifest.labels_path.filename(), read_file(manifest.labels_path), files);
-  }
+  for (const auto& source : to_carry(manifest, folder)) write_whole(folder / source.filename(), read_file(source), files);
   AtomicFile probe(folder / derived.probe_file);
   probe.write(npy_header({static_cast<std::int64_t>(certificate.probe_output.size())}));
   probe.write(std::span<const float>(certificate.probe_output));
@@ -227,7 +232,7 @@ QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
   auto folder = options.output.parent_path();
   if (folder.empty()) folder = ".";
   const NewFolder made(folder);
-  must_carry_labels(manifest, folder);  // else found out when all is done
+  to_carry(manifest, folder);  // else found out when all is done
 
   RowStore store(ensemble, folder);
   auto windows = read_windows(options, store);
