@@ -28,6 +28,11 @@ struct Label {
   bool operator==(const Label&) const = default;
 };
 
+/// Splits at the first underscore into scientific and common name when a space stands before it, as in every binomial
+/// ("Poecile atricapillus_Black-capped Chickadee"), or when both halves are the same (BirdNET's "Dog_Dog"). Any other line
+/// ("species_00") is both names.
+Label parse_label(std::string line);
+
 /// What a manifest records of PyTorch's own answer, to check an engine against at every start.
 struct Probe {
   std::vector<float> output;  // [classes] clip-wise output for probe_input() as one row

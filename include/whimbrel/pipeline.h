@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -174,9 +175,35 @@ PredictResult predict(const PredictOptions& options);
 /// @throws Error{not_found} for a pattern that matches nothing
 std::vector<std::filesystem::path> find_models(const std::vector<std::string>& references);
 
-/// Joins a submission (row_id + one column a class) with a one-hot truth of the same layout, by row_id and class name.
-/// @throws Error{invalid_argument} naming the first class or row that only one side has, or the cell that is no number
-ScoredTable join_predictions(const std::filesystem::path& predictions, const std::filesystem::path& truth);
+/// What makes a window positive where the truth gives times. docs/scoring.md has the forms of truth.
+struct TruthOptions {
+  /// An event counts in every window that it overlaps by at least this, or by half of itself where that is less.
+  double min_overlap_s = 0.05;
+};
+
+/// Truth of some windows from any form of it: one-hot or `row_id,label` CSV, event CSV, a Raven table or a folder of them, told
+/// apart by what they hold. The truth may know more recordings than are asked for.
+///
+/// @param row_ids   "<stem>_<window end in whole seconds>"
+/// @param classes   as in a labels file; events name them by the whole label, the scientific or the common name
+/// @param window_s  length of a window; used by forms with times only
+/// @return          [rows, classes] row-major, 0 or 1, in the order of `row_ids` and `classes`
+/// @throws Error{not_found}; Error{invalid_argument} for a header that is no known form, a class that only one side has, a row
+/// without one-hot truth, cells that are no numbers, and when nothing is positive, with file and place
+std::vector<std::uint8_t> truth_of(const std::filesystem::path& truth, std::span<const std::string> row_ids,
+                                   const std::vector<std::string>& classes, double window_s, const TruthOptions& options = {});
+
+struct JoinOptions {
+  double window_s = 0;  // 0: the smallest difference between the ends of two windows of one recording
+  TruthOptions truth;
+};
+
+/// A submission (row_id + one column a class) beside its truth, in any form of truth_of(). Rows and classes are in the
+/// submission's order. Memory: the result and an index of row ids.
+/// @throws Error as truth_of(); Error{invalid_argument} also for truth of recordings or rows that the predictions have not, a
+/// prediction that is no finite number, a row twice, and a window length that row ids do not tell
+ScoredTable join_predictions(const std::filesystem::path& predictions, const std::filesystem::path& truth,
+                             const JoinOptions& options = {});
 
 struct QuantizeRunOptions {
   std::filesystem::path model;         // manifest, or .onnx with its manifest beside it
@@ -191,7 +218,7 @@ struct QuantizeRunOptions {
   std::vector<std::string> keep;
   int samples = 300;               // most windows to calibrate on, drawn evenly
   std::optional<double> max_drop;  // absent: 0.005 of macro ROC-AUC with truth, 0.02 of top-1 agreement without
-  std::filesystem::path truth;     // CSV: row_id, one column a class; empty: agreement counts
+  std::filesystem::path truth;     // as truth_of() reads it; empty: agreement counts
   double threshold = 0.5;
   int threads = 0;
   std::function<void(const std::string&)> on_step;

@@ -2,11 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "pipeline/inputs.h"
 #include "pipeline/row_store.h"
-#include "pipeline/row_table.h"
+#include "pipeline/truth.h"
 #include "whimbrel/io.h"
 #include "whimbrel/pipeline.h"
 
@@ -50,46 +49,18 @@ Windows read_windows(const QuantizeRunOptions& options, RowStore& store) {
   return windows;
 }
 
-/// Truth of `rows` in the order of `labels`.
-std::vector<std::uint8_t> read_truth(const fs::path& path, const std::vector<StoredRow>& rows,
-                                     const std::vector<Label>& labels) {
-  RowTableReader table(path);
-  std::vector<std::size_t> columns;
-  for (const auto& label : labels) {
-    const auto found = std::ranges::find(table.classes(), label.text);
-    if (found == table.classes().end()) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format("{}: no column for class \"{}\", expected one for each label of the model", path.string(), label.text));
-    }
-    columns.push_back(static_cast<std::size_t>(found - table.classes().begin()));
-  }
-  std::map<std::string, std::vector<std::uint8_t>> known;
-  while (table.next()) {
-    auto& truth = known[std::string(table.row_id())];
-    truth.clear();
-    for (const auto column : columns) {
-      const auto cell = table.cell(column);
-      if (cell != "0" && cell != "1") {
-        throw Error(ErrorCode::invalid_argument,
-                    fmt::format("{}: \"{}\" in column \"{}\", expected 0 or 1", table.where(), cell, table.classes()[column]));
-      }
-      truth.push_back(cell == "1" ? 1 : 0);
-    }
-  }
-  std::vector<std::uint8_t> truth;
-  for (const auto& row : rows) {
-    const auto found = known.find(row.row_id);
-    if (found == known.end()) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format("{}: no row \"{}\", expected one for each window of the recordings; name recordings with truth as "
-                      "--certify",
-                      path.string(), row.row_id));
-    }
-    truth.insert(truth.end(), found->second.begin(), found->second.end());
-  }
-  return truth;
+/// [rows, classes], in the order of `classes`.
+std::vector<std::uint8_t> read_truth(const QuantizeRunOptions& options, const std::vector<StoredRow>& rows,
+                                     const std::vector<std::string>& classes, double window_s) {
+  std::vector<std::string> row_ids;
+  for (const auto& row : rows) row_ids.push_back(row.row_id);
+  return truth_of({.truth = options.truth,
+                   .row_ids = row_ids,
+                   .classes = classes,
+                   .window_s = window_s,
+                   .asker = "the model",
+                   .remedy = "name recordings with truth as --certify",
+                   .complete = false});
 }
 
 fs::path manifest_of(const fs::path& output) { return fs::path(output).replace_extension(".toml"); }
@@ -248,7 +219,7 @@ QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
   quantize.on_step = options.on_step;
   quantize.cancel = options.cancel;
   for (const auto& label : ensemble.labels) quantize.classes.push_back(label.text);
-  if (!options.truth.empty()) quantize.truth = read_truth(options.truth, windows.certification, ensemble.labels);
+  if (!options.truth.empty()) quantize.truth = read_truth(options, windows.certification, quantize.classes, manifest.window_s);
   quantize.max_drop = options.max_drop.value_or(options.truth.empty() ? kDropOfAgreement : kDropOfScore);
   quantize.calibration = store.rows(std::move(windows.calibration));
   quantize.certification = store.rows(std::move(windows.certification));
