@@ -1,8 +1,8 @@
 // `whimbrel bench`: what a model costs here in every engine, precision, batch and number of workers.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -43,7 +43,7 @@ std::string agreement_text(const BenchRow& row) {
 void print_row(const BenchModel& model, std::size_t index) {
   const auto& row = model.rows[index];
   const char mark = model.best == index ? '*' : ' ';
-  fmt::print("{} {:<11} {:>5} {:>7}", mark, to_string(row.engine), row.batch, row.workers);
+  fmt::print("{} {:<11} {:>5} {:>4}", mark, to_string(row.engine), row.batch, row.workers);
   if (!row.error.empty()) {
     fmt::print("  {}\n", printable(row.error));
     return;
@@ -58,6 +58,7 @@ void print_row(const BenchModel& model, std::size_t index) {
 }
 
 void print_form(const BenchModel& model, std::size_t f) {
+  if (std::ranges::none_of(model.rows, [&](const BenchRow& row) { return row.form == f; })) return;
   const auto& form = model.forms[f];
   const auto millions =
       form.parameters == 0 ? std::string() : fmt::format(", {:.2f} M parameters", 1e-6 * static_cast<double>(form.parameters));
@@ -72,9 +73,9 @@ void print_form(const BenchModel& model, std::size_t f) {
 }
 
 void print_model(const BenchModel& model, bool on_recordings) {
-  fmt::print("\n{:<13} {:>5} {:>7} {:>8} {:>15} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9} {:>5} {:>7}\n", printable(model.name),
-             "batch", "workers", "wind./s", "95 % interval", "p50 ms", "p90 ms", "p99 ms", "start", "first", "peak mem.",
-             "share", "agrees");
+  fmt::print("\n{:<13} {:>5} {:>4} {:>8} {:>15} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9} {:>5} {:>7}\n", printable(model.name),
+             "batch", "thr.", "wind./s", "95 % interval", "p50 ms", "p90 ms", "p99 ms", "start", "first", "peak mem.", "share",
+             "agrees");
   for (std::size_t f = 0; f < model.forms.size(); ++f) print_form(model, f);
   fmt::print("{}\n", printable(model.ranking));
   if (!model.reference) return;

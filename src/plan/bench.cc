@@ -164,8 +164,8 @@ class ModelBench {
     candidate.open(options_);
     candidate.run_on(inputs_, compared_, folder_ / "outputs.f32");
     if (!candidate.is_good()) {
-      log(LogLevel::warning, fmt::format("{}: {} batch {}: {}", label_of(candidate), to_string(candidate.engine()),
-                                         candidate.batch(), candidate.error()));
+      step(options_, fmt::format("{}: {} batch {}: {}", label_of(candidate), to_string(candidate.engine()), candidate.batch(),
+                                 candidate.error()));
     } else if (in_use_ + candidate.memory_bytes() > memory_) {
       candidate.close();
     } else {
