@@ -141,10 +141,12 @@ OpenedModel open_by_trial(const Manifest& manifest, const OpenRequest& request, 
   const auto batches = request.batch > 0 ? std::vector{request.batch} : std::vector{kDefaultBatch, kOtherBatch};
   auto found = find_setting(engines_that_read(model), batches, request.tuning_s, hooks);
   const auto& setting = found.winner.opened.setting;
-  log(LogLevel::info, fmt::format("{}: {} with batch {} is the best of {} settings tried; whimbrel bench tries more",
-                                  model.filename().string(), to_string(setting.engine), setting.batch, found.settings.size()));
-  // With a batch that was named it is the best of less than everything, and a run without one would take it for all.
-  if (request.batch == 0) store_settings(model, manifest.row_shape(), found.settings, "quick");
+  const auto tried = found.settings.size();
+  log(LogLevel::info, fmt::format("{}: {} with batch {}, {}; whimbrel bench finds the best setting for all later runs",
+                                  model.filename().string(), to_string(setting.engine), setting.batch,
+                                  tried == 1 ? "without time to try another" : fmt::format("the best of {} tried", tried)));
+  // Kept for runs without a batch, which would take the best at one batch for the best of all; and only if it beat something.
+  if (request.batch == 0 && tried > 1) store_settings(model, manifest.row_shape(), found.settings, "quick");
   return std::move(found.winner.opened);
 }
 

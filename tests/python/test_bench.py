@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -47,10 +48,10 @@ def recordings(tmp_path):
     return folder
 
 
-def certify(model, name):
+def certify(whimbrel, model, name):
     """A copy of the network as an INT8 model of `whimbrel quantize` would look from outside."""
     path = model.with_name("dawn_chorus.onnx")
-    source_hash = subprocess.run(["xxhsum", "-H2", path], capture_output=True, text=True).stdout.split(" ")[0]
+    (form,) = bench(whimbrel, model, "--batch", "1", "--engine", "onnxruntime")["models"][0]["forms"]
     network = onnx.load(path)
     verdict = {
         "format": 1,
@@ -59,7 +60,7 @@ def certify(model, name):
         "cpu": "any",
         "integer_path": "any",
         "source": path.name,
-        "source_hash": source_hash,
+        "source_hash": form["hash_xxh3_128"],
         "verdict": "INT8 wins",
     }
     entry = network.metadata_props.add()
@@ -76,8 +77,7 @@ def test_every_row_has_everything_in_a_sane_relation(whimbrel, model):
     (measured,) = result["models"]
     (form,) = measured["forms"]
     assert form["precision"] == "fp32"
-    assert form["parameters"] == 288971 or form["parameters"] > 0
-    assert form["macs"] > 0
+    assert form["parameters"] > 0 and form["macs"] > 0
     assert form["file_bytes"] == (model.parent / "dawn_chorus.onnx").stat().st_size
     rows = measured["rows"]
     assert {(row["engine"], row["batch"]) for row in rows} >= {
@@ -138,7 +138,8 @@ def test_outputs_are_compared_on_recordings(whimbrel, model, recordings):
 
 
 def test_finds_the_forms_beside_the_model(whimbrel, model):
-    certify(model, "small")
+    model.write_text(re.sub("tolerance = .*", "tolerance = 0.01", model.read_text()))  # of FP16 weights
+    certify(whimbrel, model, "small")
     done = run(whimbrel, "convert", model, "-o", model.with_suffix(".xml"), "--fp16")
     assert done.returncode == 0, done.stderr
     measured = bench(whimbrel, model, "--batch", "1")["models"][0]
@@ -156,7 +157,8 @@ def test_finds_the_forms_beside_the_model(whimbrel, model):
 
 @pytest.mark.slow
 def test_finds_what_quantize_made(whimbrel, model, recordings):
-    done = run(whimbrel, "quantize", model, "--calibrate", recordings, "-o", model.with_name("q.onnx"), "--samples", "16")
+    two = (recordings / "0.wav", recordings / "1.wav")
+    done = run(whimbrel, "quantize", model, "--calibrate", *two, "-o", model.with_name("q.onnx"), "--samples", "8")
     assert done.returncode == 0, done.stderr
     measured = bench(whimbrel, model, "--batch", "1", "--recordings", recordings)["models"][0]
     int8 = [row for row in measured["rows"] if row["precision"] == "int8"]
