@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "whimbrel/core.h"
+#include "whimbrel/engines.h"
 #include "whimbrel/models.h"
 #include "whimbrel/quantize.h"
 #include "whimbrel/score.h"
@@ -234,5 +235,37 @@ struct QuantizeRunResult {
 /// @throws as quantize_model(); Error{invalid_argument} for an output that would replace the float model or its manifest, for
 /// truth that does not know a window's row or a class, and when no recording can be read
 QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options);
+
+/// A file that a model can be run from.
+struct ModelForm {
+  std::filesystem::path reference;   // what to name as --model
+  std::filesystem::path model_path;  // of the file
+  std::string name;                  // its manifest's
+  std::string precision;             // "fp32", "int8", "fp16 weights"
+  std::vector<EngineKind> engines;   // installed ones that read it
+  std::optional<Verdict> verdict;    // of `whimbrel quantize`
+};
+
+/// All forms of a model: its own file; files of the same stem beside it that share the manifest; and INT8 models beside it that
+/// `whimbrel quantize` made of exactly this file. For such an INT8 model they are those of the float model that lies beside it.
+/// @throws as load_manifest()
+std::vector<ModelForm> find_forms(const std::filesystem::path& reference);
+
+/// Speed of a model file in one setting.
+struct TunedSetting {
+  EngineKind engine = EngineKind::onnxruntime;
+  int batch = 1;
+  double windows_per_s = 0;
+};
+
+/// Keeps settings of a model file as measured on this CPU, the best one first, for later runs with engine "auto". A place that
+/// cannot be written is logged.
+void remember_settings(const std::filesystem::path& model, const Shape& row_shape, const std::vector<TunedSetting>& settings);
+
+/// Reads windows of recordings as predict() does and writes at most `most` of them, spread evenly, as float32 rows of a model's
+/// input to `file`. Returns their number.
+/// @throws Error{not_found}, Error{bad_manifest}, Error{io}; Error{invalid_argument} when no recording can be read
+std::int64_t write_windows(const std::filesystem::path& model, const std::vector<std::string>& recordings, std::size_t most,
+                           const std::filesystem::path& file);
 
 }  // namespace whimbrel
