@@ -10,6 +10,7 @@
 
 #include "cli/console.h"
 #include "cli/verbs.h"
+#include "plan/make_plan.h"
 #include "whimbrel/io.h"
 #include "whimbrel/pipeline.h"
 
@@ -19,6 +20,7 @@ namespace {
 struct Arguments {
   PredictOptions options;
   std::string shard;
+  std::string plan;
   bool json = false;
   bool quiet = false;
 };
@@ -89,6 +91,7 @@ int run(Arguments& arguments) {
   start_console(arguments.quiet || arguments.json ? Verbosity::quiet : Verbosity::normal);
   auto& options = arguments.options;
   if (!arguments.shard.empty()) parse_shard(arguments.shard, options);
+  if (!arguments.plan.empty()) apply_plan(read_plan(arguments.plan), options);
   options.cancel = &stop_on_signals();
   options.on_progress = show_progress;
 
@@ -161,8 +164,9 @@ Verb add_predict(CLI::App& root) {
   auto arguments = std::make_shared<Arguments>();
   auto& o = arguments->options;
   app->add_option("INPUT", o.inputs, "Recordings, folders (searched recursively), @list.txt (one path a line)")->required();
-  app->add_option("--model", o.models, "Manifest (.toml) or model file with its manifest beside it; several make an ensemble")
-      ->required();
+  auto* model = app->add_option("--model", o.models,
+                                "Manifest (.toml) or model file with its manifest beside it; several make an ensemble");
+  app->add_option("--plan", arguments->plan, "Run what whimbrel plan chose, instead of --model")->excludes(model);
   app->add_option("--out", o.out_dir, "Folder for the results")->required();
   app->add_option("--engine", o.engine, "auto, onnxruntime, openvino or torchscript")->capture_default_str();
   app->add_option("--threads", o.threads, "Workers; default: one per core that this process may use")

@@ -19,5 +19,6 @@ Verb add_convert(CLI::App& root);
 Verb add_quantize(CLI::App& root);
 Verb add_bench(CLI::App& root);
 Verb add_bench_row(CLI::App& root);
+Verb add_plan(CLI::App& root);
 
 }  // namespace whimbrel::cli
