@@ -83,14 +83,18 @@ struct WindowGrid {
   bool operator==(const WindowGrid&) const = default;
 };
 
+/// Windows that a signal of `samples` at the grid's rate gives, by the rule of WindowGrid; 0 without a sample.
+std::int64_t window_count(const WindowGrid& grid, std::int64_t samples);
+
 /// One recording as a stream of windows on one or more grids of the same seconds (one per distinct sample rate): decoded once,
 /// resampled once per rate. Memory: one window per grid plus a block, whatever the recording's length. Not thread-safe.
 class WindowStream {
  public:
   /// @param grids  window and hop of all grids are the same number of seconds; the first grid decides the number of windows
+  /// @param margin_s  how far window() may be asked to reach beyond a window at either side
   /// @throws as RecordingReader::open; Error{bad_recording} when not one sample decodes; Error{invalid_argument} for grids that
   /// are empty, out of range, or not of the same seconds
-  WindowStream(const std::filesystem::path& path, const std::vector<WindowGrid>& grids);
+  WindowStream(const std::filesystem::path& path, const std::vector<WindowGrid>& grids, double margin_s = 0);
   ~WindowStream();
   WindowStream(WindowStream&&) noexcept;
 
@@ -101,8 +105,9 @@ class WindowStream {
 
   /// Index of the current window, from 0.
   std::int64_t index() const;
-  /// [grids[g].window_samples]; valid until the next call of next().
-  std::span<const float> window(std::size_t g) const;
+  /// [grids[g].window_samples], from `shift_samples` (at most the margin, either way) after the window's start, zeros beyond
+  /// the recording's ends; valid until the next call of next().
+  std::span<const float> window(std::size_t g, std::int64_t shift_samples = 0) const;
 
   const RecordingReader& reader() const;
   /// Seconds of the recording decoded so far.

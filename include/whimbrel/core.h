@@ -64,6 +64,10 @@ Clock::time_point process_start();
 
 double seconds_between(Clock::time_point from, Clock::time_point to);
 
+/// Seconds of "2h", "1h30m", "90min", "45s", "0.5h" or "7200" (seconds); units h, m or min, s, ms, each once, largest first.
+/// @throws Error{invalid_argument} for anything else, and for what is not above 0
+double duration_from_string(std::string_view text);
+
 /// Most memory that this process ever had resident.
 std::int64_t peak_rss_bytes();
 

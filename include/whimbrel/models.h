@@ -28,11 +28,49 @@ struct Label {
   bool operator==(const Label&) const = default;
 };
 
+/// Splits at the first underscore into scientific and common name when a space stands before it, as in every binomial
+/// ("Poecile atricapillus_Black-capped Chickadee"), or when both halves are the same (BirdNET's "Dog_Dog"). Any other line
+/// ("species_00") is both names.
+Label parse_label(std::string line);
+
 /// What a manifest records of PyTorch's own answer, to check an engine against at every start.
 struct Probe {
   std::vector<float> output;  // [classes] clip-wise output for probe_input() as one row
   double tolerance = 1e-3;
 };
+
+enum class Prior { none, max, mean };
+
+/// How frame-wise scores become events: a median filter, then two thresholds.
+struct EventRule {
+  int median_frames = 1;  // odd; 1: no filter
+  double high = 0.5;      // an event has a frame at or above it
+  double low = 0.2;       // and lasts as long as frames are at or above this
+
+  bool operator==(const EventRule&) const = default;
+};
+
+/// What is done with scores before they are written. docs/postprocessing.md says it with formulas.
+struct PostProcess {
+  std::vector<double> smooth;  // weights of neighbouring windows, odd length; empty: none
+  Prior prior = Prior::none;   // scores times the recording's maximum or mean of the class, to the power of prior_power
+  double prior_power = 1;
+  std::optional<double> merge_gap_s;   // detections of a class that are no further apart become one
+  std::filesystem::path species_list;  // classes that may be found; empty: all
+  std::filesystem::path thresholds;    // CSV `class,threshold`; empty: one threshold for all
+  std::optional<EventRule> events;     // detections come from the frame-wise output
+  std::vector<double> tta_shifts_s;    // each window is scored again, moved by these
+
+  bool operator==(const PostProcess&) const = default;
+};
+
+/// A value that cannot be used.
+struct Fault {
+  std::string key;  // of [postprocess]: "smooth", "events.low"
+  std::string expected;
+};
+/// The first one, if there is one.
+std::optional<Fault> fault_of(const PostProcess& post, double window_s);
 
 /// A manifest, read and checked. docs/manifest.md describes every key.
 struct Manifest {
@@ -60,6 +98,7 @@ struct Manifest {
   Activation activation = Activation::sigmoid;
   double logit_clip = 0;  // logits are limited to ± this before the activation; 0: not
 
+  PostProcess post;
   std::optional<Probe> probe;
 
   WindowGrid grid() const;
@@ -86,7 +125,7 @@ std::string derived_manifest(const std::filesystem::path& manifest, const Derive
 /// A manifest for another file of the same network.
 struct ManifestCopy {
   std::string text;                               // with the new values, else to the byte
-  std::vector<std::filesystem::path> companions;  // labels and probe, relative to the manifest
+  std::vector<std::filesystem::path> companions;  // labels, probe, lists; relative to the manifest
 };
 
 /// @param model_file       what `file` becomes

@@ -6,10 +6,12 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "whimbrel/core.h"
+#include "whimbrel/engines.h"
 #include "whimbrel/models.h"
 #include "whimbrel/quantize.h"
 #include "whimbrel/score.h"
@@ -44,6 +46,25 @@ struct Cascade {
   double offset = 0;
 };
 
+/// How members' scores become one. docs/postprocessing.md has the formulas.
+enum class Mean { arithmetic, geometric, power, rank };
+
+/// What replaces the [postprocess] of the first model's manifest; what is absent or empty is the manifest's.
+struct PostProcessOverrides {
+  bool ignore_manifest = false;  // begin with none of it
+  std::optional<std::vector<double>> smooth;
+  std::optional<Prior> prior;
+  std::optional<double> prior_power;
+  std::optional<double> merge_gap_s;
+  std::filesystem::path species_list;
+  std::filesystem::path thresholds;
+  bool events = false;  // detections come from the frame-wise output
+  std::optional<int> event_median_frames;
+  std::optional<double> event_high;
+  std::optional<double> event_low;
+  std::optional<std::vector<double>> tta_shifts_s;
+};
+
 struct PredictOptions {
   std::vector<std::string> inputs;            // recordings, folders (searched recursively), "@list.txt" (one path a line)
   std::vector<std::filesystem::path> models;  // manifests or model files; more than one is an ensemble
@@ -58,6 +79,10 @@ struct PredictOptions {
   std::vector<std::string> formats = {"csv"};
   double threshold = 0.1;  // detections are scores at or above it
   int top_k = 0;           // most detections a window; 0: all
+  PostProcessOverrides post;
+  bool embeddings = false;  // embeddings.npy beside the formats
+  Mean mean = Mean::arithmetic;
+  double mean_power = 2;  // of Mean::power
   std::filesystem::path sample_submission;
   int shard_index = 1;  // of shard_count, from 1: every shard_count-th recording
   int shard_count = 1;
@@ -69,7 +94,7 @@ enum class RecordingState {
   done,
   partial,    // decoding stopped before the end: what was decoded is scored and written
   failed,     // nothing of it is in the output
-  cancelled,  // not reached, or not finished, when the run was asked to stop
+  cancelled,  // not reached, or not finished, when the run was asked to stop or its time was over
 };
 std::string_view to_string(RecordingState state);
 
@@ -84,6 +109,7 @@ struct RecordingResult {
   int channels = 0;
   std::string codec;
   std::int64_t non_finite_samples = 0;
+  std::int64_t filled = 0;  // windows more that the time budget did not reach: they hold the mean of all that were scored
 };
 
 /// Seconds that the workers spent in each stage, summed over workers; start_s is wall clock before the first recording was
@@ -105,8 +131,19 @@ struct MemberResult {
   std::string engine_version;
   int batch = 0;
   double weight = 1;
+  double shift_s = 0;  // test-time augmentation: hears each window so much later
+  bool opened = true;  // false: the time budget left no time to open it
   double probe_difference = 0;
   bool rows_independent = true;
+};
+
+/// A member that a time budget dropped for the windows to come, or took back.
+struct BudgetChange {
+  std::size_t member = 0;  // of PredictResult::members
+  bool dropped = true;
+  double at_s = 0;  // after the start of the process
+  std::int64_t windows_read = 0;
+  std::int64_t windows_expected = 0;  // of the whole run
 };
 
 struct PredictResult {
@@ -121,6 +158,8 @@ struct PredictResult {
   std::int64_t peak_rss_bytes = 0;
   StageTimes stages;
   bool cancelled = false;
+  bool out_of_time = false;  // the budget ended before all windows were scored by at least one member
+  std::vector<BudgetChange> budget_changes;
 
   std::size_t count(RecordingState state) const;
 };
@@ -137,9 +176,35 @@ PredictResult predict(const PredictOptions& options);
 /// @throws Error{not_found} for a pattern that matches nothing
 std::vector<std::filesystem::path> find_models(const std::vector<std::string>& references);
 
-/// Joins a submission (row_id + one column a class) with a one-hot truth of the same layout, by row_id and class name.
-/// @throws Error{invalid_argument} naming the first class or row that only one side has, or the cell that is no number
-ScoredTable join_predictions(const std::filesystem::path& predictions, const std::filesystem::path& truth);
+/// What makes a window positive where the truth gives times. docs/scoring.md has the forms of truth.
+struct TruthOptions {
+  /// An event counts in every window that it overlaps by at least this, or by half of itself where that is less.
+  double min_overlap_s = 0.05;
+};
+
+/// Truth of some windows from any form of it: one-hot or `row_id,label` CSV, event CSV, a Raven table or a folder of them, told
+/// apart by what they hold. The truth may know more recordings than are asked for.
+///
+/// @param row_ids   "<stem>_<window end in whole seconds>"
+/// @param classes   as in a labels file; events name them by the whole label, the scientific or the common name
+/// @param window_s  length of a window; used by forms with times only
+/// @return          [rows, classes] row-major, 0 or 1, in the order of `row_ids` and `classes`
+/// @throws Error{not_found}; Error{invalid_argument} for a header that is no known form, a class that only one side has, a row
+/// without one-hot truth, cells that are no numbers, and when nothing is positive, with file and place
+std::vector<std::uint8_t> truth_of(const std::filesystem::path& truth, std::span<const std::string> row_ids,
+                                   const std::vector<std::string>& classes, double window_s, const TruthOptions& options = {});
+
+struct JoinOptions {
+  double window_s = 0;  // 0: the smallest difference between the ends of two windows of one recording
+  TruthOptions truth;
+};
+
+/// A submission (row_id + one column a class) beside its truth, in any form of truth_of(). Rows and classes are in the
+/// submission's order. Memory: the result and an index of row ids.
+/// @throws Error as truth_of(); Error{invalid_argument} also for truth of recordings or rows that the predictions have not, a
+/// prediction that is no finite number, a row twice, and a window length that row ids do not tell
+ScoredTable join_predictions(const std::filesystem::path& predictions, const std::filesystem::path& truth,
+                             const JoinOptions& options = {});
 
 struct QuantizeRunOptions {
   std::filesystem::path model;         // manifest, or .onnx with its manifest beside it
@@ -154,7 +219,7 @@ struct QuantizeRunOptions {
   std::vector<std::string> keep;
   int samples = 300;               // most windows to calibrate on, drawn evenly
   std::optional<double> max_drop;  // absent: 0.005 of macro ROC-AUC with truth, 0.02 of top-1 agreement without
-  std::filesystem::path truth;     // CSV: row_id, one column a class; empty: agreement counts
+  std::filesystem::path truth;     // as truth_of() reads it; empty: agreement counts
   double threshold = 0.5;
   int threads = 0;
   std::function<void(const std::string&)> on_step;
@@ -170,5 +235,37 @@ struct QuantizeRunResult {
 /// @throws as quantize_model(); Error{invalid_argument} for an output that would replace the float model or its manifest, for
 /// truth that does not know a window's row or a class, and when no recording can be read
 QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options);
+
+/// A file that a model can be run from.
+struct ModelForm {
+  std::filesystem::path reference;   // what to name as --model
+  std::filesystem::path model_path;  // of the file
+  std::string name;                  // its manifest's
+  std::string precision;             // "fp32", "int8", "fp16 weights"
+  std::vector<EngineKind> engines;   // installed ones that read it
+  std::optional<Verdict> verdict;    // of `whimbrel quantize`
+};
+
+/// All forms of a model: its own file; files of the same stem beside it that share the manifest; and INT8 models beside it that
+/// `whimbrel quantize` made of exactly this file. For such an INT8 model they are those of the float model that lies beside it.
+/// @throws as load_manifest()
+std::vector<ModelForm> find_forms(const std::filesystem::path& reference);
+
+/// Speed of a model file in one setting.
+struct TunedSetting {
+  EngineKind engine = EngineKind::onnxruntime;
+  int batch = 1;
+  double windows_per_s = 0;
+};
+
+/// Keeps settings of a model file as measured on this CPU, the best one first, for later runs with engine "auto". A place that
+/// cannot be written is logged.
+void remember_settings(const std::filesystem::path& model, const Shape& row_shape, const std::vector<TunedSetting>& settings);
+
+/// Reads windows of recordings as predict() does and writes at most `most` of them, spread evenly, as float32 rows of a model's
+/// input to `file`. Returns their number.
+/// @throws Error{not_found}, Error{bad_manifest}, Error{io}; Error{invalid_argument} when no recording can be read
+std::int64_t write_windows(const std::filesystem::path& model, const std::vector<std::string>& recordings, std::size_t most,
+                           const std::filesystem::path& file);
 
 }  // namespace whimbrel

@@ -41,7 +41,12 @@ void check_grids(const std::vector<WindowGrid>& grids) {
 
 /// One grid's resampled signal, of which only what the current window and those after it need is kept.
 struct Lane {
-  Lane(const WindowGrid& g, int from_hz) : grid(g), resampler(from_hz, g.sample_rate_hz, g.resampler) {}
+  Lane(const WindowGrid& g, int from_hz, double margin_s)
+      : grid(g),
+        resampler(from_hz, g.sample_rate_hz, g.resampler),
+        margin(static_cast<std::int64_t>(std::ceil(margin_s * g.sample_rate_hz - 1e-6))),
+        samples(static_cast<std::size_t>(margin)),
+        begin(-margin) {}
 
   /// Forgets what lies before `position`.
   void drop_before(std::int64_t position) {
@@ -52,8 +57,9 @@ struct Lane {
 
   WindowGrid grid;
   Resampler resampler;
+  std::int64_t margin;
   std::vector<float> samples;
-  std::int64_t begin = 0;   // position of samples[0] in the signal
+  std::int64_t begin;       // position of samples[0] in the signal; below 0: silence before it
   std::int64_t length = 0;  // of the signal that has arrived; padding does not count
 };
 
@@ -96,22 +102,30 @@ struct WindowStream::Impl {
         lane.resampler.push(std::span(block).first(frames), lane.samples);
       }
       lane.length = lane.begin + static_cast<std::int64_t>(lane.samples.size());
-      lane.drop_before(index * lane.grid.hop_samples);
+      lane.drop_before(index * lane.grid.hop_samples - lane.margin);
     }
   }
 
   bool complete() const {
-    return std::ranges::all_of(
-        lanes, [&](const Lane& lane) { return lane.length >= index * lane.grid.hop_samples + lane.grid.window_samples; });
+    return std::ranges::all_of(lanes, [&](const Lane& lane) {
+      return lane.length >= index * lane.grid.hop_samples + lane.grid.window_samples + lane.margin;
+    });
   }
 };
 
-WindowStream::WindowStream(const std::filesystem::path& path, const std::vector<WindowGrid>& grids)
+std::int64_t window_count(const WindowGrid& grid, std::int64_t samples) {
+  if (samples <= 0) return 0;
+  std::int64_t count = samples < grid.window_samples ? 1 : (samples - grid.window_samples) / grid.hop_samples + 1;
+  if (window_exists(grid, count, samples)) ++count;
+  return count;
+}
+
+WindowStream::WindowStream(const std::filesystem::path& path, const std::vector<WindowGrid>& grids, double margin_s)
     : impl_(std::make_unique<Impl>()) {
   check_grids(grids);
   impl_->reader = RecordingReader::open(path);
   const int rate = impl_->reader->sample_rate_hz();
-  for (const WindowGrid& grid : grids) impl_->lanes.emplace_back(grid, rate);
+  for (const WindowGrid& grid : grids) impl_->lanes.emplace_back(grid, rate, margin_s);
   // At most a second, so that low rates do not become long blocks at high ones.
   impl_->block.resize(std::min<std::size_t>(audio::kBlockFrames, static_cast<std::size_t>(rate)));
   impl_->pull();
@@ -127,7 +141,7 @@ WindowStream::WindowStream(WindowStream&&) noexcept = default;
 bool WindowStream::next() {
   Impl& s = *impl_;
   ++s.index;
-  for (Lane& lane : s.lanes) lane.drop_before(s.index * lane.grid.hop_samples);
+  for (Lane& lane : s.lanes) lane.drop_before(s.index * lane.grid.hop_samples - lane.margin);
   while (!s.ended && !s.complete()) s.pull();
 
   const Lane& first = s.lanes.front();
@@ -136,7 +150,7 @@ bool WindowStream::next() {
     return false;
   }
   for (Lane& lane : s.lanes) {
-    const auto needed = static_cast<std::size_t>(lane.grid.window_samples);
+    const auto needed = static_cast<std::size_t>(lane.grid.window_samples + 2 * lane.margin);
     if (lane.samples.size() < needed) lane.samples.resize(needed);
   }
   return true;
@@ -144,9 +158,14 @@ bool WindowStream::next() {
 
 std::int64_t WindowStream::index() const { return impl_->index; }
 
-std::span<const float> WindowStream::window(std::size_t g) const {
+std::span<const float> WindowStream::window(std::size_t g, std::int64_t shift_samples) const {
   const Lane& lane = impl_->lanes.at(g);
-  return std::span(lane.samples).first(static_cast<std::size_t>(lane.grid.window_samples));
+  if (std::abs(shift_samples) > lane.margin) {
+    throw Error(ErrorCode::internal,
+                fmt::format("a shift of {} samples, expected at most the margin of {}", shift_samples, lane.margin));
+  }
+  return std::span(lane.samples)
+      .subspan(static_cast<std::size_t>(lane.margin + shift_samples), static_cast<std::size_t>(lane.grid.window_samples));
 }
 
 const RecordingReader& WindowStream::reader() const { return *impl_->reader; }

@@ -78,8 +78,8 @@ int run(int argc, char** argv) {
   app.footer(
       "export (PyTorch -> ONNX, TorchScript and a manifest) is run by whimbrel-export: whimbrel export --help\n"
       "exit codes: 0 all done; 1 finished, some recordings failed; 2 usage or a bad manifest; 3 fatal");
-  const std::vector<Verb> verbs = {add_predict(app),  add_info(app), add_convert(app),
-                                   add_quantize(app), add_plan(app), add_score(app)};
+  const std::vector<Verb> verbs = {add_predict(app), add_info(app), add_convert(app), add_quantize(app),
+                                   add_bench(app),   add_plan(app), add_score(app),   add_bench_row(app)};
 
   if (argc > 1 && argv[1][0] != '-') {
     std::vector<std::string> names;

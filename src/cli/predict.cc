@@ -4,6 +4,9 @@
 
 #include <charconv>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/console.h"
 #include "cli/verbs.h"
@@ -103,6 +106,57 @@ int run(Arguments& arguments) {
   return result.count(RecordingState::done) == result.recordings.size() ? 0 : 1;
 }
 
+/// An option whose value is one of a few words.
+template <class Enum, class Target>
+CLI::Option* add_word(CLI::App& app, const std::string& name, Target& target, std::vector<std::pair<std::string, Enum>> words,
+                      const std::string& description) {
+  const auto set = [&target, name, words = std::move(words)](const std::string& found) {
+    std::vector<std::string> known;
+    for (const auto& [word, value] : words) {
+      if (word == found) {
+        target = value;
+        return;
+      }
+      known.push_back(word);
+    }
+    const auto closest = closest_word(found, known);
+    throw CLI::ValidationError(name, fmt::format("\"{}\", expected one of {}{}", found, fmt::join(known, ", "),
+                                                 closest.empty() ? "" : fmt::format("; did you mean \"{}\"?", closest)));
+  };
+  return app.add_option_function<std::string>(name, set, description);
+}
+
+void add_post_processing(CLI::App& app, PredictOptions& options) {
+  auto& post = options.post;
+  const char* group = "Post-processing (replaces [postprocess] of the first manifest)";
+  app.add_flag("--no-postprocess", post.ignore_manifest, "Begin with nothing of the manifest's [postprocess]")->group(group);
+  app.add_option("--smooth", post.smooth, "Weights of neighbouring windows, such as 0.1,0.2,0.4,0.2,0.1")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group(group);
+  add_word<Prior>(app, "--prior", post.prior, {{"none", Prior::none}, {"max", Prior::max}, {"mean", Prior::mean}},
+                  "Scores times the recording's max or mean of the class; none: not")
+      ->group(group);
+  app.add_option("--prior-power", post.prior_power, "Of that maximum or mean; default: 1")->group(group);
+  app.add_option("--merge", post.merge_gap_s,
+                 "Detections of a class at most so many seconds apart (0 if none are given) are one")
+      ->expected(0, 1)
+      ->default_str("0")
+      ->group(group);
+  app.add_option("--species-list", post.species_list, "Label, scientific or common names, one a line: no other class is found")
+      ->group(group);
+  app.add_option("--thresholds", post.thresholds, "CSV class,threshold; classes that are not in it have --threshold")
+      ->group(group);
+  app.add_flag("--events", post.events, "Detections are events of the frame-wise output")->group(group);
+  app.add_option("--event-median", post.event_median_frames, "Median filter of so many frames")->group(group);
+  app.add_option("--event-high", post.event_high, "An event has a frame at or above it")->group(group);
+  app.add_option("--event-low", post.event_low, "and lasts as long as frames are at or above this")->group(group);
+  app.add_option("--tta-shift", post.tta_shifts_s, "Score each window again, moved by these seconds, such as -1,1")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group(group);
+}
+
 }  // namespace
 
 Verb add_predict(CLI::App& root) {
@@ -128,6 +182,13 @@ Verb add_predict(CLI::App& root) {
       ->capture_default_str();
   app->add_option("--top-k", o.top_k, "Most detections a window; default: all")->check(CLI::PositiveNumber);
   app->add_option("--sample-submission", o.sample_submission, "CSV whose rows and columns submission.csv must have (kaggle)");
+  app->add_flag("--embeddings", o.embeddings, "Write embeddings.npy too, from the model's embedding output");
+  add_word<Mean>(
+      *app, "--mean", o.mean,
+      {{"arithmetic", Mean::arithmetic}, {"geometric", Mean::geometric}, {"power", Mean::power}, {"rank", Mean::rank}},
+      "Of an ensemble: arithmetic, geometric, power or rank; default: arithmetic");
+  app->add_option("--mean-power", o.mean_power, "Exponent of --mean power")->check(CLI::PositiveNumber)->capture_default_str();
+  add_post_processing(*app, o);
   app->add_option("--shard", arguments->shard, "I/N: every N-th recording, beginning with the I-th");
   app->add_flag("--json", arguments->json, "Print run.json's object instead of the summary");
   app->add_flag("--quiet", arguments->quiet, "No progress and no summary; warnings and errors remain");

@@ -99,7 +99,7 @@ Verb add_quantize(CLI::App& root) {
          "--max-drop", o.max_drop,
          "Most that INT8 may lose: of macro ROC-AUC with --truth (default 0.005), else of top-1 agreement (default 0.02)")
       ->check(CLI::Range(0.0, 1.0));
-  app->add_option("--truth", o.truth, "CSV of row_id and one column a class with 0 and 1: the score counts, not agreement");
+  app->add_option("--truth", o.truth, "Truth in any form that score reads: the score counts, not agreement");
   app->add_option("--threshold", o.threshold, "Score of a detection")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   app->add_option("--threads", o.threads, "Workers; default: one per core that this process may use")
       ->check(CLI::Range(1, 1024));

@@ -17,6 +17,8 @@ Verb add_info(CLI::App& root);
 Verb add_score(CLI::App& root);
 Verb add_convert(CLI::App& root);
 Verb add_quantize(CLI::App& root);
+Verb add_bench(CLI::App& root);
+Verb add_bench_row(CLI::App& root);
 Verb add_plan(CLI::App& root);
 
 }  // namespace whimbrel::cli

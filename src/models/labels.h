@@ -9,11 +9,6 @@
 
 namespace whimbrel {
 
-/// Splits at the first underscore into scientific and common name when a space stands before it, as in every binomial
-/// ("Poecile atricapillus_Black-capped Chickadee"), or when both halves are the same (BirdNET's "Dog_Dog"). Any other line
-/// ("species_00") is both names.
-Label parse_label(std::string line);
-
 /// UTF-8, LF or CRLF, a byte order mark is dropped; blank lines at the end are ignored.
 /// @throws Error{not_found}, Error{io}, Error{invalid_argument} when larger than 64 MiB, Error{bad_manifest}: no labels, a
 /// blank line in between, a label twice

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "models/labels.h"
+#include "models/manifest_values.h"
 #include "models/toml_reader.h"
 #include "whimbrel/io.h"
 #include "whimbrel/models.h"
@@ -18,37 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kMaxManifestBytes = std::int64_t{1} << 20;
 
-/// The number at `key`, or `fallback`; refused unless `good`.
-template <class Good>
-double number(TomlReader& table, std::string_view key, double fallback, std::string_view expected, Good good) {
-  const double value = table.number(key, fallback);
-  if (table.has(key) && (!std::isfinite(value) || !good(value))) table.refuse(key, expected);
-  return value;
-}
-
-int integer(TomlReader& table, std::string_view key, int fallback, int low, int high) {
-  const auto value = table.integer(key, fallback);
-  if (table.has(key) && (value < low || value > high)) table.refuse(key, fmt::format("a whole number, {}..{}", low, high));
-  return static_cast<int>(value);
-}
-
 bool is_whole(double samples) { return std::abs(samples - std::round(samples)) <= 1e-6; }
-
-/// A file named at `key`: it and what it links to must lie in the manifest's own folder, so that a manifest from elsewhere
-/// cannot make whimbrel read other files.
-fs::path file_at(const TomlReader& table, std::string_view key, const fs::path& manifest, const std::string& named) {
-  const fs::path folder = manifest.has_parent_path() ? manifest.parent_path() : ".";
-  std::error_code error;
-  const auto relative = fs::weakly_canonical(folder / named, error).lexically_relative(fs::weakly_canonical(folder, error));
-  if (relative.empty() || relative == "." || *relative.begin() == "..") {
-    table.refuse(key, "a file inside the manifest's own folder, symbolic links resolved; move it there");
-  }
-  if (!fs::is_regular_file(folder / named, error)) {
-    throw Error(ErrorCode::not_found, fmt::format("{}: {} names {}, expected a file there, beside the manifest",
-                                                  table.where(key), key, (folder / named).string()));
-  }
-  return folder / named;
-}
 
 fs::path manifest_path_of(const fs::path& reference) {
   std::error_code error;
@@ -206,6 +177,8 @@ Manifest read_manifest(const fs::path& reference) {
 
   read_input(root, m);
   read_output(root, m);
+  TomlReader post = root.table("postprocess");
+  read_post_process(post, m);
   TomlReader probe = root.table("probe");
   root.finish();
 
@@ -215,6 +188,7 @@ Manifest read_manifest(const fs::path& reference) {
   m.model_path = file_at(model, "file", m.path, file);
   m.labels_path = file_at(model, "labels", m.path, labels);
   m.labels = read_labels(m.labels_path);
+  find_post_process_files(post, m);
   read_probe(probe, m);
   return m;
 }

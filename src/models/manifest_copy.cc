@@ -74,7 +74,8 @@ ManifestCopy manifest_for(const std::filesystem::path& manifest, const std::stri
   if (!file.is_string()) {
     throw Error(ErrorCode::bad_manifest, manifest.string() + ": model.file is missing, expected the name of the model file");
   }
-  for (const auto& named : {root["model"]["labels"], root["probe"]["output"]}) {
+  for (const auto& named : {root["model"]["labels"], root["probe"]["output"], root["postprocess"]["species_list"],
+                            root["postprocess"]["thresholds"]}) {
     if (const auto* text = named.as_string()) copy.companions.emplace_back(text->get());
   }
   replace(copy.text, *file.node(), quoted(model_file));

@@ -99,6 +99,19 @@ bool TomlReader::boolean(std::string_view key, bool fallback) {
   refuse(key, "true or false");
 }
 
+std::vector<double> TomlReader::numbers(std::string_view key) {
+  std::vector<double> values;
+  const auto* node = impl_->get(key);
+  if (node == nullptr) return values;
+  const auto* array = node->as_array();
+  if (array == nullptr) refuse(key, "an array of numbers");
+  for (const auto& element : *array) {
+    if (!element.is_number()) refuse(key, "an array of numbers");
+    values.push_back(*element.value<double>());
+  }
+  return values;
+}
+
 void TomlReader::require(std::string_view key, std::string_view expected) {
   if (has(key)) return;
   std::vector<std::string> present;

@@ -32,6 +32,8 @@ class TomlReader {
   double number(std::string_view key, double fallback);
   std::int64_t integer(std::string_view key, std::int64_t fallback);
   bool boolean(std::string_view key, bool fallback);
+  /// An array of numbers; none where there is no such key.
+  std::vector<double> numbers(std::string_view key);
 
   /// Call before reading a key that has no default.
   /// @param expected  "a whole number, 1..16": for the message

@@ -1,6 +1,7 @@
 #include "pipeline/collector.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace whimbrel {
@@ -12,20 +13,34 @@ constexpr std::size_t kBufferedFloats = std::size_t{1} << 16;
 }  // namespace
 
 Collector::Collector(const Ensemble& ensemble, std::size_t recordings, const std::filesystem::path& out_dir)
-    : ensemble_(ensemble), classes_(ensemble.labels.size()), spool_(out_dir), recordings_(recordings) {}
+    : ensemble_(ensemble), row_size_(ensemble.layout.size()), spool_(out_dir), recordings_(recordings) {
+  if (ensemble.mean == Mean::rank) ranks_.emplace(spool_, ensemble.members.size(), ensemble.layout.classes, ensemble.weights());
+}
 
-bool Collector::add(std::size_t member, std::size_t recording, std::int64_t index, std::vector<float> probabilities) {
-  const std::lock_guard lock(mutex_);
-  auto& r = recordings_[recording];
-  if (r.status != Status::under_way) return false;
-  auto& window = r.pending[index];
-  if (window.rows.empty()) {
-    window.rows.resize(ensemble_.members.size());
-    window.missing = window.rows.size();
+std::size_t Collector::count_expected(const Window& window, bool gated) const {
+  std::size_t count = 0;
+  for (std::size_t m = 0; m < ensemble_.members.size(); ++m) {
+    if (ensemble_.gated(m) == gated && window.scored_by(m)) ++count;
   }
-  window.rows[member] = std::move(probabilities);
-  --window.missing;
-  combine_ready(r);
+  return count;
+}
+
+bool Collector::add(std::size_t member, const Window& window, std::vector<float> row, bool admitted) {
+  const std::lock_guard lock(mutex_);
+  auto& r = recordings_[window.recording];
+  if (r.status != Status::under_way) return false;
+  auto& pending = r.pending[window.index];
+  if (pending.rows.empty()) {
+    pending.rows.resize(ensemble_.members.size());
+    pending.missing = count_expected(window, false);
+  }
+  if (admitted) pending.missing += count_expected(window, true);
+  pending.rows[member] = std::move(row);
+  --pending.missing;
+  for (auto first = r.pending.begin(); first != r.pending.end() && first->first == r.next_index && first->second.missing == 0;
+       first = r.pending.erase(first)) {
+    combine(r, first->second);
+  }
   return complete_if_done(r);
 }
 
@@ -55,22 +70,69 @@ std::string Collector::reason(std::size_t recording) const {
   return recordings_[recording].reason;
 }
 
-void Collector::combine_ready(Recording& recording) {
-  while (!recording.pending.empty()) {
-    const auto first = recording.pending.begin();
-    if (first->first != recording.next_index || first->second.missing > 0) return;
-    const std::size_t end = recording.buffer.size();
-    recording.buffer.resize(end + classes_);
-    ensemble_.combine(first->second.rows, std::span(recording.buffer).subspan(end));
-    recording.pending.erase(first);
-    ++recording.next_index;
-    if (recording.buffer.size() >= kBufferedFloats) spill(recording);
+void Collector::close(std::size_t recording) {
+  const std::lock_guard lock(mutex_);
+  auto& r = recordings_[recording];
+  if (r.status != Status::under_way) return;
+  for (const auto& [index, pending] : r.pending) {
+    if (index != r.next_index) break;
+    combine(r, pending);
   }
+  r.pending.clear();
+  r.windows = r.next_index;
+  complete_if_done(r);
+}
+
+void Collector::forget(std::size_t recording) {
+  const std::lock_guard lock(mutex_);
+  recordings_[recording].runs = {};
+  recordings_[recording].ranks = {};
+}
+
+std::int64_t Collector::windows_of(std::size_t recording) const {
+  const std::lock_guard lock(mutex_);
+  return recordings_[recording].next_index;
+}
+
+void Collector::finish_ranks() {
+  if (ranks_) ranks_->finish();
+}
+
+void Collector::read_rank(const std::vector<Run>& ranks, RankCursor& cursor, std::span<float> row) const {
+  const auto& run = ranks.at(cursor.run);
+  ranks_->read(run.position + cursor.row, 1, row.first(ensemble_.layout.classes));
+  if (++cursor.row == run.rows) cursor = {cursor.run + 1, 0};
+}
+
+void Collector::add_to_ranks(Recording& recording, const PendingWindow& window) {
+  const std::size_t classes = ensemble_.layout.classes;
+  std::vector<float> wide(window.rows.size() * classes, std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t m = 0; m < window.rows.size(); ++m) {
+    if (!window.rows[m].empty())
+      std::copy_n(window.rows[m].begin(), classes, wide.begin() + static_cast<std::ptrdiff_t>(m * classes));
+  }
+  const auto number = ranks_->add(wide);
+  auto& runs = recording.ranks;
+  if (!runs.empty() && runs.back().position + runs.back().rows == number) {
+    ++runs.back().rows;
+  } else {
+    runs.push_back({number, 1});
+  }
+}
+
+void Collector::combine(Recording& recording, const PendingWindow& window) {
+  const std::size_t end = recording.buffer.size();
+  recording.buffer.resize(end + row_size_);
+  ensemble_.combine(window.rows, std::span(recording.buffer).subspan(end));
+  if (ranks_) add_to_ranks(recording, window);
+  ++recording.next_index;
+  windows_.fetch_add(1, std::memory_order_relaxed);
+  if (recording.buffer.size() >= kBufferedFloats) spill(recording);
 }
 
 void Collector::spill(Recording& recording) {
   if (recording.buffer.empty()) return;
-  const auto rows = static_cast<std::int64_t>(recording.buffer.size() / classes_);
+  const auto rows = static_cast<std::int64_t>(recording.buffer.size() / row_size_);
   recording.runs.push_back({spool_.append(recording.buffer), rows});
   recording.buffer.clear();
 }

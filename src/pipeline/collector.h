@@ -2,15 +2,18 @@
 // recording's turn to be written comes.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "pipeline/ensemble.h"
+#include "pipeline/rank_mean.h"
+#include "pipeline/scheduler.h"
 #include "whimbrel/io.h"
 
 namespace whimbrel {
@@ -20,8 +23,9 @@ class Collector {
  public:
   Collector(const Ensemble& ensemble, std::size_t recordings, const std::filesystem::path& out_dir);
 
-  /// One member's probabilities of one window. True if that completed the recording.
-  bool add(std::size_t member, std::size_t recording, std::int64_t index, std::vector<float> probabilities);
+  /// One member's row of one window. True if that completed the recording.
+  /// @param admitted  the member is the cascade's gate and lets the window through to the others
+  bool add(std::size_t member, const Window& window, std::vector<float> row, bool admitted = false);
 
   /// The recording has exactly `windows` windows. True if that completed it.
   bool set_window_count(std::size_t recording, std::int64_t windows);
@@ -29,20 +33,34 @@ class Collector {
   /// Marks a recording as one that gives no scores; what comes of it later is dropped.
   void abandon(std::size_t recording, std::string reason);
 
+  /// Ends a recording with the windows that at least one member has scored, up to the first that none has.
+  void close(std::size_t recording);
+
   enum class Status { under_way, complete, abandoned };
   Status status(std::size_t recording) const;
   std::string reason(std::size_t recording) const;
+  /// Windows of a recording that have been put in order so far.
+  std::int64_t windows_of(std::size_t recording) const;
 
-  /// Calls `take(index, scores)` for each window of a complete recording in order, then forgets it.
+  /// Windows of all recordings that have been put in order so far.
+  std::int64_t windows() const { return windows_.load(std::memory_order_relaxed); }
+
+  /// Of Mean::rank: once all windows are there, before the first for_each().
+  void finish_ranks();
+
+  /// Calls `take(index, row)` for each window of a complete recording in order; row: [layout.size()] of the ensemble.
   template <class Take>
-  void drain(std::size_t recording, Take take);
+  void for_each(std::size_t recording, Take take) const;
+
+  void forget(std::size_t recording);
 
  private:
   struct PendingWindow {
     std::vector<std::vector<float>> rows;  // per member; empty: not there yet
     std::size_t missing = 0;
   };
-  struct Run {  // rows that stand one after the other in the spool
+  std::size_t count_expected(const Window& window, bool gated) const;
+  struct Run {  // rows that stand one after the other
     std::int64_t position;
     std::int64_t rows;
   };
@@ -53,34 +71,48 @@ class Collector {
     std::int64_t windows = -1;    // -1: not known yet
     std::map<std::int64_t, PendingWindow> pending;
     std::vector<float> buffer;
-    std::vector<Run> runs;
+    std::vector<Run> runs;   // in the spool
+    std::vector<Run> ranks;  // in ranks_
   };
 
-  void combine_ready(Recording& recording);
+  void combine(Recording& recording, const PendingWindow& window);
+  struct RankCursor {
+    std::size_t run = 0;
+    std::int64_t row = 0;  // of the run
+  };
+  /// Puts the next rank of a recording in the place of its scores.
+  void read_rank(const std::vector<Run>& ranks, RankCursor& cursor, std::span<float> row) const;
+  void add_to_ranks(Recording& recording, const PendingWindow& window);
   void spill(Recording& recording);
   bool complete_if_done(Recording& recording);
 
   const Ensemble& ensemble_;
-  std::size_t classes_;
+  std::size_t row_size_;
   Spool spool_;
+  mutable std::optional<RankMean> ranks_;  // of Mean::rank
+  std::atomic<std::int64_t> windows_{0};
   mutable std::mutex mutex_;
   std::vector<Recording> recordings_;
 };
 
 template <class Take>
-void Collector::drain(std::size_t recording, Take take) {
+void Collector::for_each(std::size_t recording, Take take) const {
   std::vector<Run> runs;
+  std::vector<Run> ranks;
   {
     const std::lock_guard lock(mutex_);
-    runs = std::exchange(recordings_[recording].runs, {});
+    runs = recordings_[recording].runs;
+    ranks = recordings_[recording].ranks;
   }
+  RankCursor cursor;
   std::int64_t index = 0;
   std::vector<float> rows;
   for (const auto& run : runs) {
-    rows.resize(static_cast<std::size_t>(run.rows) * classes_);
+    rows.resize(static_cast<std::size_t>(run.rows) * row_size_);
     spool_.read(run.position, rows);
     for (std::int64_t r = 0; r < run.rows; ++r) {
-      take(index++, std::span<const float>(rows).subspan(static_cast<std::size_t>(r) * classes_, classes_));
+      if (ranks_) read_rank(ranks, cursor, std::span(rows).subspan(static_cast<std::size_t>(r) * row_size_));
+      take(index++, std::span<const float>(rows).subspan(static_cast<std::size_t>(r) * row_size_, row_size_));
     }
   }
 }

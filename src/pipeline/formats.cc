@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cmath>
-
 #include "pipeline/formats_detections.h"
 #include "pipeline/formats_kinds.h"
 
@@ -20,8 +18,6 @@ void check_context(const FormatContext& context) {
   require(grid.sample_rate_hz > 0 && grid.window_samples > 0 && grid.hop_samples > 0,
           fmt::format("windows of {} samples every {} at {} Hz, expected numbers above 0; see [input] of the manifest",
                       grid.window_samples, grid.hop_samples, grid.sample_rate_hz));
-  require(std::isfinite(context.threshold), fmt::format("threshold={}, expected a number such as 0.1", context.threshold));
-  require(context.top_k >= 0, fmt::format("top_k={}, expected 1 or more, or 0 for all", context.top_k));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The output formats of `predict`. Each is told recordings in input order and their windows in time order.
+// The output formats of `predict`. Each is told recordings in input order, and their windows and detections in time order.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/detection.h"
 #include "whimbrel/models.h"
 
 namespace whimbrel {
@@ -25,8 +26,6 @@ struct FormatContext {
   std::filesystem::path out_dir;
   std::vector<Label> labels;
   WindowGrid grid;
-  double threshold = 0.1;                   // detections are scores at or above it, compared as float32
-  int top_k = 0;                            // at most so many detections a window, best first; 0: all
   std::filesystem::path sample_submission;  // may be empty; kaggle only
 };
 
@@ -41,16 +40,22 @@ class OutputFormat {
   /// would leave out_dir
   virtual void check_recordings(std::span<const RecordingName> /*recordings*/) const {}
   virtual void begin_recording(const RecordingName& recording) = 0;
+  /// For formats that hold scores.
   /// @param scores  [classes] probabilities of window `index` of the recording begun last
   /// @throws Error{internal} for another number of scores or one that is not finite
-  virtual void window(std::int64_t index, std::span<const float> scores) = 0;
+  virtual void window(std::int64_t /*index*/, std::span<const float> /*scores*/) {}
+  /// The same for a window that the run did not reach: `scores` are the mean of those that it did.
+  virtual void fill(std::int64_t /*index*/, std::span<const float> /*scores*/) {}
+  /// For formats that list detections: one of the recording begun last, in the order in which they are listed.
+  virtual void detection(const Detection& /*detection*/) {}
+  virtual bool lists_detections() const { return false; }
   virtual void end_recording() = 0;
   /// Completes and renames. Called once; also after an interrupted run, with what there is: of a recording that was begun but
   /// not ended, run-wide files keep the windows that came, and its own file is not written.
   virtual void finish() = 0;
   /// Files written, for the summary; after finish(). A pattern ("out/*.txt") where there is a file a recording.
   virtual std::vector<std::filesystem::path> files() const = 0;
-  /// Rows that had to be filled because no recording gave them (kaggle with a sample submission).
+  /// Rows that no recording gave: those of fill(), and of a sample submission (kaggle).
   virtual std::int64_t rows_filled() const { return 0; }
 };
 

@@ -17,23 +17,21 @@ class Detections : public OutputFormat {
 
   void begin_recording(const RecordingName& recording) override { recording_ = recording; }
 
-  void window(std::int64_t index, std::span<const float> scores) override {
-    check_scores(scores, context_.labels.size());
-    const auto& grid = context_.grid;
-    const std::int64_t start = index * grid.hop_samples;
-    lines_.clear();
-    for (const Hit& hit : hits_of(scores, context_.threshold, context_.top_k)) {
-      layout_.append_line(lines_, context_,
-                          {.recording = recording_,
-                           .label = context_.labels[hit.label],
-                           .score = hit.score,
-                           .number = ++number_,
-                           .start_s = seconds_text(start, grid.sample_rate_hz),
-                           .end_s = seconds_text(start + grid.window_samples, grid.sample_rate_hz),
-                           .window_s = seconds_text(grid.window_samples, grid.sample_rate_hz)});
-    }
-    file_->write(lines_);
+  void detection(const Detection& detection) override {
+    const int rate = context_.grid.sample_rate_hz;
+    line_.clear();
+    layout_.append_line(line_, context_,
+                        {.recording = recording_,
+                         .label = context_.labels[detection.label],
+                         .score = detection.confidence,
+                         .number = ++number_,
+                         .start_s = seconds_text(detection.start, rate),
+                         .end_s = seconds_text(detection.end, rate),
+                         .duration_s = seconds_text(detection.end - detection.start, rate)});
+    file_->write(line_);
   }
+
+  bool lists_detections() const override { return true; }
 
  protected:
   void open(const std::filesystem::path& path) {
@@ -49,7 +47,7 @@ class Detections : public OutputFormat {
  private:
   RecordingName recording_;
   std::int64_t number_ = 0;
-  std::string lines_;
+  std::string line_;
 };
 
 class OneFile : public Detections {

@@ -11,15 +11,15 @@
 
 namespace whimbrel {
 
-/// One detection as a line is made of it.
-struct Detection {
+/// A detection as its line is made of it.
+struct DetectionLine {
   const RecordingName& recording;
   const Label& label;
   float score;
   std::int64_t number;  // from 1, in its file
   std::string start_s;  // seconds_text()
   std::string end_s;
-  std::string window_s;  // length of the window
+  std::string duration_s;
 };
 
 struct DetectionLayout {
@@ -27,7 +27,7 @@ struct DetectionLayout {
   std::string_view file;    // of the run's one file; or what follows each recording's relative path
   bool per_recording;       // one file a recording, in a mirror of the inputs' folders
   std::string_view header;  // with its line break; may be empty
-  void (*append_line)(std::string& out, const FormatContext& context, const Detection& detection);
+  void (*append_line)(std::string& out, const FormatContext& context, const DetectionLine& detection);
 };
 
 /// csv, raven, audacity, kaleidoscope, jsonl.

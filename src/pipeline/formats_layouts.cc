@@ -12,18 +12,18 @@
 namespace whimbrel {
 namespace {
 
-void csv_line(std::string& out, const FormatContext&, const Detection& d) {
+void csv_line(std::string& out, const FormatContext&, const DetectionLine& d) {
   fmt::format_to(std::back_inserter(out), "{},{},{},{},{:.4f},{}\n", d.start_s, d.end_s, csv_cell(d.label.scientific),
                  csv_cell(d.label.common), d.score, csv_cell(d.recording.path.string()));
 }
 
-void raven_line(std::string& out, const FormatContext& context, const Detection& d) {
+void raven_line(std::string& out, const FormatContext& context, const DetectionLine& d) {
   fmt::format_to(std::back_inserter(out), "{}\tSpectrogram 1\t1\t{}\t{}\t0\t{}\t{}\t{}\t{:.4f}\t{}\t{}\n", d.number, d.start_s,
                  d.end_s, context.grid.sample_rate_hz / 2, flat_text(d.label.common), flat_text(d.label.text), d.score,
                  flat_text(d.recording.path.string()), d.start_s);
 }
 
-void audacity_line(std::string& out, const FormatContext&, const Detection& d) {
+void audacity_line(std::string& out, const FormatContext&, const DetectionLine& d) {
   const bool one_name = d.label.scientific == d.label.common;
   const std::string name = one_name ? d.label.text : d.label.scientific + ", " + d.label.common;
   fmt::format_to(std::back_inserter(out), "{}\t{}\t{}\t{:.4f}\n", d.start_s, d.end_s, flat_text(name), d.score);
@@ -38,10 +38,10 @@ std::filesystem::path input_folder(const RecordingName& recording) {
 
 /// Kaleidoscope shows the columns that it knows: the confidence goes into TOP1DIST, as BirdNET-Analyzer has it since its pull
 /// request 856 (there is no distance to invert).
-void kaleidoscope_line(std::string& out, const FormatContext&, const Detection& d) {
+void kaleidoscope_line(std::string& out, const FormatContext&, const DetectionLine& d) {
   fmt::format_to(std::back_inserter(out), "{},{},{},{},{},{},{:.4f}\n", csv_cell(input_folder(d.recording).string()),
                  csv_cell(d.recording.relative.parent_path().string()), csv_cell(d.recording.relative.filename().string()),
-                 d.start_s, d.window_s, csv_cell(d.label.common), d.score);
+                 d.start_s, d.duration_s, csv_cell(d.label.common), d.score);
 }
 
 /// Paths are bytes to the system and may be no UTF-8, which JSON must be: such bytes become U+FFFD.
@@ -49,7 +49,7 @@ std::string json_text(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-void jsonl_line(std::string& out, const FormatContext&, const Detection& d) {
+void jsonl_line(std::string& out, const FormatContext&, const DetectionLine& d) {
   fmt::format_to(std::back_inserter(out),
                  R"({{"file":{},"start_s":{},"end_s":{},"label":{},"scientific_name":{},"common_name":{},"confidence":)",
                  json_text(d.recording.path.string()), d.start_s, d.end_s, json_text(d.label.text),

@@ -1,4 +1,4 @@
-// scores.npy: all scores; scores.index.csv: which window each row is.
+// NAME.npy: all rows; NAME.index.csv: which window each of them is. NAME is scores or embeddings.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,14 +10,15 @@
 namespace whimbrel {
 namespace {
 
-/// The header of a .npy says how many rows follow, which is known at the end: until then scores wait in a spool.
+/// The header of a .npy says how many rows follow, which is known at the end: until then they wait in a spool.
 class Npy : public OutputFormat {
  public:
-  explicit Npy(const FormatContext& context)
+  /// @param width  of a row; 0: that of the first one
+  Npy(const FormatContext& context, const std::string& name, std::size_t width)
       : grid_(context.grid),
-        classes_(context.labels.size()),
-        array_path_(context.out_dir / "scores.npy"),
-        index_path_(context.out_dir / "scores.index.csv"),
+        width_(width),
+        array_path_(context.out_dir / (name + ".npy")),
+        index_path_(context.out_dir / (name + ".index.csv")),
         index_(index_path_),
         spool_(context.out_dir) {
     index_.write("row,file,start_s,end_s\n");
@@ -26,19 +27,25 @@ class Npy : public OutputFormat {
   void begin_recording(const RecordingName& recording) override { file_ = csv_cell(recording.path.string()); }
 
   void window(std::int64_t index, std::span<const float> scores) override {
-    check_scores(scores, classes_);
+    if (width_ == 0) width_ = scores.size();
+    check_scores(scores, width_);
     spool_.append(scores);
     const std::int64_t start = index * grid_.hop_samples;
     index_.write(fmt::format("{},{},{},{}\n", rows_++, file_, seconds_text(start, grid_.sample_rate_hz),
                              seconds_text(start + grid_.window_samples, grid_.sample_rate_hz)));
   }
 
+  void fill(std::int64_t index, std::span<const float> scores) override {
+    window(index, scores);
+    ++rows_filled_;
+  }
+
   void end_recording() override {}
 
   void finish() override {
     AtomicFile array(array_path_);
-    array.write(npy_header({rows_, static_cast<std::int64_t>(classes_)}));
-    const std::int64_t total = rows_ * static_cast<std::int64_t>(classes_);
+    array.write(npy_header({rows_, static_cast<std::int64_t>(width_)}));
+    const std::int64_t total = rows_ * static_cast<std::int64_t>(width_);
     std::vector<float> block(static_cast<std::size_t>(std::min<std::int64_t>(total, 1 << 18)));
     for (std::int64_t at = 0; at < total; at += static_cast<std::int64_t>(block.size())) {
       block.resize(static_cast<std::size_t>(std::min<std::int64_t>(total - at, static_cast<std::int64_t>(block.size()))));
@@ -50,20 +57,28 @@ class Npy : public OutputFormat {
   }
 
   std::vector<std::filesystem::path> files() const override { return {array_path_, index_path_}; }
+  std::int64_t rows_filled() const override { return rows_filled_; }
 
  private:
   const WindowGrid grid_;
-  const std::size_t classes_;
+  std::size_t width_;
   const std::filesystem::path array_path_;
   const std::filesystem::path index_path_;
   AtomicFile index_;
   Spool spool_;
   std::string file_;  // as a csv cell
   std::int64_t rows_ = 0;
+  std::int64_t rows_filled_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<OutputFormat> make_npy(const FormatContext& context) { return std::make_unique<Npy>(context); }
+std::unique_ptr<OutputFormat> make_npy(const FormatContext& context) {
+  return std::make_unique<Npy>(context, "scores", context.labels.size());
+}
+
+std::unique_ptr<OutputFormat> make_embeddings(const FormatContext& context) {
+  return std::make_unique<Npy>(context, "embeddings", 0);
+}
 
 }  // namespace whimbrel

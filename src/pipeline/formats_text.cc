@@ -36,17 +36,6 @@ std::string flat_text(std::string_view text) {
   return flat;
 }
 
-std::vector<Hit> hits_of(std::span<const float> scores, double threshold, int top_k) {
-  const float least = static_cast<float>(threshold);
-  std::vector<Hit> hits;
-  for (std::size_t label = 0; label < scores.size(); ++label) {
-    if (scores[label] >= least) hits.push_back({label, scores[label]});
-  }
-  std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) { return a.score > b.score; });
-  if (top_k > 0 && hits.size() > static_cast<std::size_t>(top_k)) hits.resize(static_cast<std::size_t>(top_k));
-  return hits;
-}
-
 void check_scores(std::span<const float> scores, std::size_t classes) {
   if (scores.size() != classes) {
     throw Error(ErrorCode::internal, fmt::format("output row has {} scores, expected {}, one a label; report this as a bug",

@@ -1,4 +1,4 @@
-// What several output formats share: times, names, and the detections of a window.
+// What several output formats share: times and names.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "pipeline/formats.h"
 
@@ -22,17 +21,6 @@ void append_shortest(std::string& out, float value);
 
 /// Control characters (tab, line breaks, ...) replaced by spaces, for formats that have no way to quote them.
 std::string flat_text(std::string_view text);
-
-struct Hit {
-  std::size_t label = 0;
-  float score = 0;
-
-  bool operator==(const Hit&) const = default;
-};
-
-/// Scores at or above the threshold, highest first, equal ones in label order; at most top_k (0: all).
-/// The threshold is compared as float32: a score of 0.7f is not above 0.7, and the user who typed 0.7 means it.
-std::vector<Hit> hits_of(std::span<const float> scores, double threshold, int top_k);
 
 /// @throws Error{internal} unless there are `classes` scores, all finite
 void check_scores(std::span<const float> scores, std::size_t classes);

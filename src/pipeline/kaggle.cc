@@ -75,8 +75,7 @@ class Submission : public OutputFormat {
 
   void window(std::int64_t index, std::span<const float> scores) override {
     check_scores(scores, labels_.size());
-    const std::int64_t end_s = (index * grid_.hop_samples + grid_.window_samples) / grid_.sample_rate_hz;
-    row(fmt::format("{}_{}", stem_, end_s), scores);
+    row(row_id(index), scores);
   }
 
   void end_recording() override {}
@@ -84,6 +83,11 @@ class Submission : public OutputFormat {
 
  protected:
   virtual void row(const std::string& row_id, std::span<const float> scores) = 0;
+
+  std::string row_id(std::int64_t index) const {
+    const std::int64_t end_s = (index * grid_.hop_samples + grid_.window_samples) / grid_.sample_rate_hz;
+    return fmt::format("{}_{}", stem_, end_s);
+  }
 
   void write_row(std::string_view row_id, std::span<const float> scores) {
     line_.clear();
@@ -105,13 +109,21 @@ class Submission : public OutputFormat {
 class PlainSubmission : public Submission {
  public:
   explicit PlainSubmission(const FormatContext& context) : Submission(context) { file_.write(header(labels_)); }
+  void fill(std::int64_t index, std::span<const float> scores) override {
+    write_row(row_id(index), scores);
+    ++rows_filled_;
+  }
   void finish() override { file_.commit(); }
+  std::int64_t rows_filled() const override { return rows_filled_; }
 
  private:
   void row(const std::string& row_id, std::span<const float> scores) override { write_row(row_id, scores); }
+
+  std::int64_t rows_filled_ = 0;
 };
 
-/// Rows and columns of a sample: scores wait in a spool for their turn.
+/// Rows and columns of a sample: scores wait in a spool for their turn. It fills all rows that it does not get, whatever the
+/// reason, at the end.
 class SampleSubmission : public Submission {
  public:
   explicit SampleSubmission(const FormatContext& context) : Submission(context), spool_(context.out_dir) {

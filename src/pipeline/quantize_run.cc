@@ -2,11 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "pipeline/inputs.h"
 #include "pipeline/row_store.h"
-#include "pipeline/row_table.h"
+#include "pipeline/truth.h"
 #include "whimbrel/io.h"
 #include "whimbrel/pipeline.h"
 
@@ -50,46 +49,18 @@ Windows read_windows(const QuantizeRunOptions& options, RowStore& store) {
   return windows;
 }
 
-/// Truth of `rows` in the order of `labels`.
-std::vector<std::uint8_t> read_truth(const fs::path& path, const std::vector<StoredRow>& rows,
-                                     const std::vector<Label>& labels) {
-  RowTableReader table(path);
-  std::vector<std::size_t> columns;
-  for (const auto& label : labels) {
-    const auto found = std::ranges::find(table.classes(), label.text);
-    if (found == table.classes().end()) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format("{}: no column for class \"{}\", expected one for each label of the model", path.string(), label.text));
-    }
-    columns.push_back(static_cast<std::size_t>(found - table.classes().begin()));
-  }
-  std::map<std::string, std::vector<std::uint8_t>> known;
-  while (table.next()) {
-    auto& truth = known[std::string(table.row_id())];
-    truth.clear();
-    for (const auto column : columns) {
-      const auto cell = table.cell(column);
-      if (cell != "0" && cell != "1") {
-        throw Error(ErrorCode::invalid_argument,
-                    fmt::format("{}: \"{}\" in column \"{}\", expected 0 or 1", table.where(), cell, table.classes()[column]));
-      }
-      truth.push_back(cell == "1" ? 1 : 0);
-    }
-  }
-  std::vector<std::uint8_t> truth;
-  for (const auto& row : rows) {
-    const auto found = known.find(row.row_id);
-    if (found == known.end()) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format("{}: no row \"{}\", expected one for each window of the recordings; name recordings with truth as "
-                      "--certify",
-                      path.string(), row.row_id));
-    }
-    truth.insert(truth.end(), found->second.begin(), found->second.end());
-  }
-  return truth;
+/// [rows, classes], in the order of `classes`.
+std::vector<std::uint8_t> read_truth(const QuantizeRunOptions& options, const std::vector<StoredRow>& rows,
+                                     const std::vector<std::string>& classes, double window_s) {
+  std::vector<std::string> row_ids;
+  for (const auto& row : rows) row_ids.push_back(row.row_id);
+  return truth_of({.truth = options.truth,
+                   .row_ids = row_ids,
+                   .classes = classes,
+                   .window_s = window_s,
+                   .asker = "the model",
+                   .remedy = "name recordings with truth as --certify",
+                   .complete = false});
 }
 
 fs::path manifest_of(const fs::path& output) { return fs::path(output).replace_extension(".toml"); }
@@ -149,16 +120,23 @@ void write_whole(const fs::path& path, std::string_view bytes, std::vector<fs::p
   files.push_back(path);
 }
 
-/// Labels are copied where the output lies in another folder; false where they are there already.
-/// @throws Error{invalid_argument} where others are there
-bool must_carry_labels(const Manifest& manifest, const fs::path& folder) {
-  const auto target = folder / manifest.labels_path.filename();
-  std::error_code ignored;
-  if (fs::equivalent(manifest.labels_path, target, ignored)) return false;
-  if (!fs::exists(target, ignored)) return true;
-  if (read_file(target) == read_file(manifest.labels_path)) return false;
-  throw Error(ErrorCode::invalid_argument, fmt::format("{} is there with other labels than those of {}; choose another folder",
-                                                       target.string(), manifest.path.string()));
+/// What the manifest names and must be copied as the output lies in another folder.
+/// @throws Error{invalid_argument} where another file has its name there
+std::vector<fs::path> to_carry(const Manifest& manifest, const fs::path& folder) {
+  std::vector<fs::path> carried;
+  for (const auto& source : {manifest.labels_path, manifest.post.species_list, manifest.post.thresholds}) {
+    const auto target = folder / source.filename();
+    std::error_code ignored;
+    if (source.empty() || fs::equivalent(source, target, ignored)) continue;
+    if (!fs::exists(target, ignored)) {
+      carried.push_back(source);
+    } else if (read_file(target) != read_file(source)) {
+      const auto what = source == manifest.labels_path ? "labels than those" : "content than that";
+      throw Error(ErrorCode::invalid_argument, fmt::format("{} is there with other {} of {}; choose another folder",
+                                                           target.string(), what, manifest.path.string()));
+    }
+  }
+  return carried;
 }
 
 /// The manifest and the probe of what was written.
@@ -167,9 +145,7 @@ void write_manifest(const QuantizeRunOptions& options, const Manifest& manifest,
   const auto folder = options.output.parent_path();
   const auto stem = options.output.stem().string();
   const DerivedModel derived{stem, options.output.filename().string(), stem + ".probe.npy", certificate.probe_tolerance};
-  if (must_carry_labels(manifest, folder)) {
-    write_whole(folder / manifest.labels_path.filename(), read_file(manifest.labels_path), files);
-  }
+  for (const auto& source : to_carry(manifest, folder)) write_whole(folder / source.filename(), read_file(source), files);
   AtomicFile probe(folder / derived.probe_file);
   probe.write(npy_header({static_cast<std::int64_t>(certificate.probe_output.size())}));
   probe.write(std::span<const float>(certificate.probe_output));
@@ -227,7 +203,7 @@ QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
   auto folder = options.output.parent_path();
   if (folder.empty()) folder = ".";
   const NewFolder made(folder);
-  must_carry_labels(manifest, folder);  // else found out when all is done
+  to_carry(manifest, folder);  // else found out when all is done
 
   RowStore store(ensemble, folder);
   auto windows = read_windows(options, store);
@@ -243,7 +219,7 @@ QuantizeRunResult quantize_recordings(const QuantizeRunOptions& options) {
   quantize.on_step = options.on_step;
   quantize.cancel = options.cancel;
   for (const auto& label : ensemble.labels) quantize.classes.push_back(label.text);
-  if (!options.truth.empty()) quantize.truth = read_truth(options.truth, windows.certification, ensemble.labels);
+  if (!options.truth.empty()) quantize.truth = read_truth(options, windows.certification, quantize.classes, manifest.window_s);
   quantize.max_drop = options.max_drop.value_or(options.truth.empty() ? kDropOfAgreement : kDropOfScore);
   quantize.calibration = store.rows(std::move(windows.calibration));
   quantize.certification = store.rows(std::move(windows.certification));

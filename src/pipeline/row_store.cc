@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "pipeline/inputs.h"
 #include "pipeline/source.h"
+#include "whimbrel/pipeline.h"
 
 namespace whimbrel {
 
@@ -24,7 +26,7 @@ std::vector<StoredRow> RowStore::add(const std::vector<RecordingName>& recording
   for (std::size_t r = 0; r < recordings.size(); ++r) {
     try {
       RecordingSource source(model_, r, recordings[r].path);
-      for (auto windows = source.read(1, times); !windows.empty(); windows = source.read(1, times)) {
+      for (auto windows = source.read(1, nullptr, times); !windows.empty(); windows = source.read(1, nullptr, times)) {
         if (seen++ % every != 0) continue;
         const auto& window = *windows[0];
         const auto end = (window.index * grid.hop_samples + grid.window_samples) / grid.sample_rate_hz;
@@ -58,6 +60,21 @@ WindowRows RowStore::rows(std::vector<StoredRow> rows) const {
             spool_.read(rows[static_cast<std::size_t>(row)].position, plane);
             for (std::size_t p = 1; p < planes; ++p) std::ranges::copy(plane, input.subspan(p * plane.size()).begin());
           }};
+}
+
+std::int64_t write_windows(const std::filesystem::path& model, const std::vector<std::string>& recordings, std::size_t most,
+                           const std::filesystem::path& file) {
+  const auto ensemble = load_ensemble({model}, 0);
+  RowStore store(ensemble, file.has_parent_path() ? file.parent_path() : std::filesystem::path("."));
+  const auto windows = store.rows(store.add(find_recordings(recordings), most));
+  std::vector<float> row(static_cast<std::size_t>(element_count(ensemble.members[0].manifest.row_shape())));
+  AtomicFile out(file);
+  for (std::int64_t i = 0; i < windows.count; ++i) {
+    windows.read(i, row);
+    out.write(std::span<const float>(row));
+  }
+  out.commit();
+  return windows.count;
 }
 
 }  // namespace whimbrel

@@ -31,10 +31,30 @@ Json settings_json(const PredictOptions& options, const PredictResult& result) {
 }
 
 Json member_json(const MemberResult& member) {
-  return {
+  if (!member.opened) return {{"name", member.name}, {"file", member.model_path.string()}, {"opened", false}};
+  Json json = {
       {"name", member.name},     {"file", member.model_path.string()},          {"hash_xxh3_128", member.model_hash},
       {"engine", member.engine}, {"engine_version", member.engine_version},     {"batch", member.batch},
       {"weight", member.weight}, {"probe_difference", member.probe_difference}, {"rows_independent", member.rows_independent}};
+  if (member.shift_s != 0) json["shift_s"] = member.shift_s;
+  return json;
+}
+
+/// What a time budget did to the run.
+Json budget_json(const PredictOptions& options, const PredictResult& result) {
+  Json changes = Json::array();
+  for (const auto& change : result.budget_changes) {
+    changes.push_back({{"model", change.member},
+                       {"name", result.members.at(change.member).name},
+                       {"what", change.dropped ? "dropped" : "returned"},
+                       {"at_s", change.at_s},
+                       {"windows_read", change.windows_read},
+                       {"windows_expected", change.windows_expected}});
+  }
+  return {{"budget_s", options.budget_s},
+          {"ran_out", result.out_of_time},
+          {"rows_filled", result.rows_filled},
+          {"changes", changes}};
 }
 
 Json recording_json(const RecordingResult& recording) {
@@ -46,6 +66,7 @@ Json recording_json(const RecordingResult& recording) {
     row["channels"] = recording.channels;
     row["codec"] = recording.codec;
   }
+  if (recording.filled > 0) row["windows_filled"] = recording.filled;
   if (recording.non_finite_samples > 0) row["non_finite_samples"] = recording.non_finite_samples;
   return row;
 }
@@ -80,11 +101,13 @@ std::vector<MemberResult> describe_members(const Ensemble& ensemble) {
   for (const auto& member : ensemble.members) {
     described.push_back({.name = member.manifest.name,
                          .model_path = member.manifest.model_path,
-                         .model_hash = file_hash(member.manifest.model_path),
+                         .model_hash = member.hash,
                          .engine = std::string(to_string(member.engine)),
                          .engine_version = engine_status(member.engine).version,
                          .batch = member.batch,
-                         .weight = member.manifest.weight,
+                         .weight = member.weight,
+                         .shift_s = member.shift_s,
+                         .opened = member.session != nullptr,
                          .probe_difference = member.check.probe_difference,
                          .rows_independent = member.check.rows_independent});
   }
@@ -95,6 +118,7 @@ std::filesystem::path write_run_record(const PredictOptions& options, const Pred
   Json record = {{"whimbrel", WHIMBREL_VERSION}, {"cpu", cpu_json()}, {"settings", settings_json(options, result)}};
   for (const auto& member : result.members) record["models"].push_back(member_json(member));
   record["summary"] = summary_json(result);
+  if (options.budget_s > 0) record["budget"] = budget_json(options, result);
   record["recordings"] = Json::array();
   for (const auto& recording : result.recordings) record["recordings"].push_back(recording_json(recording));
 

@@ -17,9 +17,7 @@ Scheduler::Task Scheduler::next() {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (stopped_) return Stop{};
-    if (full_.empty() && open_ == 0 && next_recording_ == recordings_) {
-      for (std::size_t m = 0; m < queues_.size(); ++m) flush(m);
-    }
+    if (full_.empty() && open_ == 0 && next_recording_ == recordings_) flush_at_end();
     if (!full_.empty()) {
       Infer task = std::move(full_.front());
       full_.pop_front();
@@ -46,7 +44,9 @@ void Scheduler::produced(std::size_t recording, const std::vector<WindowPtr>& wi
                          std::unique_ptr<RecordingSource> source) {
   const std::lock_guard lock(mutex_);
   for (const auto& window : windows) {
-    for (std::size_t m = 0; m < queues_.size(); ++m) add(m, window);
+    for (std::size_t m = 0; m < queues_.size(); ++m) {
+      if (!queues_[m].settings.gated && window->scored_by(m)) add(m, window);
+    }
   }
   if (source) {
     idle_.emplace(recording, std::move(source));
@@ -60,6 +60,22 @@ void Scheduler::produced(std::size_t recording, const std::vector<WindowPtr>& wi
     }
   }
   --busy_;
+  changed_.notify_all();
+}
+
+void Scheduler::admit(const std::vector<WindowPtr>& windows) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& window : windows) {
+    for (std::size_t m = 0; m < queues_.size(); ++m) {
+      if (queues_[m].settings.gated && window->scored_by(m)) add(m, window);
+    }
+  }
+  changed_.notify_all();
+}
+
+void Scheduler::flush(std::size_t member) {
+  const std::lock_guard lock(mutex_);
+  flush_queue(member);
   changed_.notify_all();
 }
 
@@ -82,7 +98,16 @@ void Scheduler::add(std::size_t member, const WindowPtr& window) {
   if (filling.size() == static_cast<std::size_t>(queue.settings.batch)) full_.push_back({member, std::exchange(filling, {})});
 }
 
-void Scheduler::flush(std::size_t member) {
+/// A gate that still runs may let more through.
+void Scheduler::flush_at_end() {
+  for (std::size_t m = 0; m < queues_.size(); ++m) {
+    if (!queues_[m].settings.gated) flush_queue(m);
+  }
+  if (!full_.empty() || busy_ > 0) return;
+  for (std::size_t m = 0; m < queues_.size(); ++m) flush_queue(m);
+}
+
+void Scheduler::flush_queue(std::size_t member) {
   for (auto& [recording, windows] : queues_[member].filling) {
     if (!windows.empty()) full_.push_back({member, std::move(windows)});
   }

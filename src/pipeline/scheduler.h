@@ -13,11 +13,17 @@
 
 namespace whimbrel {
 
+/// Which members score a window.
+using MemberSet = std::vector<bool>;
+
 /// One window of one recording and what each distinct front end made of it.
 struct Window {
   std::size_t recording = 0;
   std::int64_t index = 0;
-  std::vector<std::vector<float>> features;
+  std::vector<std::vector<float>> features;  // empty where no member of the set asks for it
+  std::shared_ptr<const MemberSet> members;  // null: all
+
+  bool scored_by(std::size_t member) const { return !members || (*members)[member]; }
 };
 using WindowPtr = std::shared_ptr<const Window>;
 
@@ -47,6 +53,7 @@ class Scheduler {
     /// Rows of one batch influence each other's last bits: batches then hold one recording only and start at its first window,
     /// so that the same windows meet for any number of workers.
     bool mix_recordings = true;
+    bool gated = false;  // gets only what admit() lets through
   };
 
   /// @param most_open  recordings open at the same time
@@ -59,15 +66,22 @@ class Scheduler {
   /// After Open or Produce: new windows, and the source if it has more (null: this recording has ended).
   void produced(std::size_t recording, const std::vector<WindowPtr>& windows, std::unique_ptr<RecordingSource> source);
 
+  /// Hands windows to the gated members; by the worker that has run the gate on them, before its inferred().
+  void admit(const std::vector<WindowPtr>& windows);
+
   /// After Infer.
   void inferred();
+
+  /// What waits for a member's batch to fill is dealt out as it is: no more windows come to that member for now.
+  void flush(std::size_t member);
 
   /// No more tasks are dealt out; what is under way ends.
   void stop();
 
  private:
   void add(std::size_t member, const WindowPtr& window);
-  void flush(std::size_t member);
+  void flush_queue(std::size_t member);
+  void flush_at_end();
 
   struct Queue {
     MemberQueue settings;

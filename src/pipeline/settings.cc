@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
-#include "whimbrel/io.h"
+#include "pipeline/forms.h"
+#include "pipeline/trials.h"
+#include "pipeline/tuning.h"
 #include "whimbrel/quantize.h"
 
 namespace whimbrel {
@@ -17,6 +20,8 @@ namespace fs = std::filesystem;
 /// One window at a time keeps activations in the cache, which is what convolutional networks like best on one thread:
 /// tf_efficientnet_b0 costs 20 % more a window in batches of 8.
 constexpr int kDefaultBatch = 1;
+/// What a short search compares it with: the one of those between 1 and 16 that wins most often where 1 does not.
+constexpr int kOtherBatch = 4;
 
 std::vector<std::string> engine_words() {
   std::vector<std::string> words = {"auto"};
@@ -28,6 +33,7 @@ std::vector<std::string> engine_words() {
 struct Choice {
   EngineKind engine = EngineKind::onnxruntime;
   fs::path model;
+  bool engine_is_fixed = false;
 };
 
 /// @throws Error{invalid_argument}
@@ -52,14 +58,6 @@ EngineKind first_engine(const fs::path& model) {
                                                   remedies.empty() ? ", expected .onnx, .xml, .tflite or .pt" : remedies));
 }
 
-/// The float model that an INT8 one was made from, if it lies beside it unchanged.
-std::optional<fs::path> source_beside(const fs::path& model, const Verdict& verdict) {
-  const auto source = model.parent_path() / fs::path(verdict.source).filename();
-  std::error_code ignored;
-  if (verdict.source.empty() || !fs::is_regular_file(source, ignored)) return std::nullopt;
-  return file_hash(source) == verdict.source_hash ? std::optional(source) : std::nullopt;
-}
-
 /// A certificate's word on which model to run. It was measured on one CPU and binds on no other.
 Choice by_verdict(const fs::path& model, const Verdict& verdict, EngineKind reader) {
   const auto cpu = cpu_info();
@@ -68,20 +66,20 @@ Choice by_verdict(const fs::path& model, const Verdict& verdict, EngineKind read
     if (const auto source = source_beside(model, verdict)) {
       log(LogLevel::info,
           fmt::format("{}: its certificate says {}; running {}", model.string(), verdict.words, source->filename().string()));
-      return {first_engine(*source), *source};
+      return {first_engine(*source), *source, false};
     }
     log(LogLevel::warning, fmt::format("{}: its certificate says {}; but {} does not lie beside it, so INT8 runs",
                                        model.string(), verdict.words, verdict.source));
   }
   const bool runs = engine_reads(verdict.engine, model) && engine_status(verdict.engine).available;
-  return {runs ? verdict.engine : reader, model};
+  return {runs ? verdict.engine : reader, model, true};
 }
 
 Choice choose(const fs::path& model, const std::string& engine) {
-  if (engine != "auto") return {named_engine(engine), model};
+  if (engine != "auto") return {named_engine(engine), model, true};
   const auto reader = first_engine(model);
-  const auto verdict = parse_verdict(model_remark(reader, model, kCertificateKey));
-  return verdict ? by_verdict(model, *verdict, reader) : Choice{reader, model};
+  const auto verdict = verdict_of(reader, model);
+  return verdict ? by_verdict(model, *verdict, reader) : Choice{reader, model, false};
 }
 
 void check_output(const Manifest& manifest, const Session& session) {
@@ -96,19 +94,72 @@ void check_output(const Manifest& manifest, const Session& session) {
                   manifest.path.string()));
 }
 
-}  // namespace
+/// Seconds of one window. The first run of a runner may still set something up.
+double timed_run_s(Runner& runner, int batch) {
+  const auto begin = Clock::now();
+  runner.run();
+  return seconds_between(begin, Clock::now()) / batch;
+}
 
-OpenedModel open_best(const Manifest& manifest, const OpenRequest& request) {
-  const auto choice = choose(manifest.model_path, request.engine);
-  const Setting setting{choice.engine, request.batch > 0 ? request.batch : kDefaultBatch};
+OpenedModel open_with(const Manifest& manifest, const OpenRequest& request, const fs::path& model, const Setting& setting) {
   const SessionOptions options{
       .batch = setting.batch, .workers = request.workers, .row_shape = manifest.row_shape(), .outputs = request.outputs};
-  OpenedModel opened{setting, choice.model, open_session(setting.engine, choice.model, options), {}};
+  OpenedModel opened{setting, model, open_session(setting.engine, model, options), {}};
   check_output(manifest, *opened.session);
   const auto expected = manifest.probe ? std::span<const float>(manifest.probe->output) : std::span<const float>();
   opened.check =
       check_session(*opened.session, expected, manifest.probe ? manifest.probe->tolerance : 0, manifest.path.string());
+  const auto runner = opened.session->make_runner();
+  std::ranges::copy(probe_input(std::ssize(runner->input())), runner->input().begin());
+  opened.cost_s = timed_run_s(*runner, setting.batch);
+  opened.cost_s = std::min(opened.cost_s, timed_run_s(*runner, setting.batch));
   return opened;
+}
+
+/// The first of the settings, which come best first, that the request allows. A batch that was named and never measured runs in
+/// the engine of the best one.
+std::optional<Setting> known_setting(const std::vector<TunedSetting>& settings, const Choice& choice, int batch) {
+  const auto allowed = [&](const TunedSetting& s) { return !choice.engine_is_fixed || s.engine == choice.engine; };
+  std::optional<Setting> best;
+  for (const auto& s : settings) {
+    if (!allowed(s)) continue;
+    if (batch == 0 || batch == s.batch) return Setting{s.engine, s.batch};
+    if (!best) best = Setting{s.engine, batch};
+  }
+  return best;
+}
+
+OpenedModel open_by_trial(const Manifest& manifest, const OpenRequest& request, const fs::path& model) {
+  const TrialHooks hooks{[&](const Setting& setting) {
+                           Trial trial{open_with(manifest, request, model, setting), {}};
+                           std::shared_ptr<Runner> runner = trial.opened.session->make_runner();
+                           std::ranges::copy(probe_input(std::ssize(runner->input())), runner->input().begin());
+                           trial.run = [runner, batch = setting.batch] { return timed_run_s(*runner, batch); };
+                           return trial;
+                         },
+                         [] { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }};
+  const auto batches = request.batch > 0 ? std::vector{request.batch} : std::vector{kDefaultBatch, kOtherBatch};
+  auto found = find_setting(engines_that_read(model), batches, request.tuning_s, hooks);
+  const auto& setting = found.winner.opened.setting;
+  const auto tried = found.settings.size();
+  log(LogLevel::info, fmt::format("{}: {} with batch {}, {}; whimbrel bench finds the best setting for all later runs",
+                                  model.filename().string(), to_string(setting.engine), setting.batch,
+                                  tried == 1 ? "without time to try another" : fmt::format("the best of {} tried", tried)));
+  // Kept for runs without a batch, which would take the best at one batch for the best of all; and only if it beat something.
+  if (request.batch == 0 && tried > 1) store_settings(model, manifest.row_shape(), found.settings, "quick");
+  return std::move(found.winner.opened);
+}
+
+}  // namespace
+
+OpenedModel open_best(const Manifest& manifest, const OpenRequest& request) {
+  const auto choice = choose(manifest.model_path, request.engine);
+  const Setting plain{choice.engine, request.batch > 0 ? request.batch : kDefaultBatch};
+  if (request.engine != "auto") return open_with(manifest, request, choice.model, plain);
+  const auto known = known_setting(find_settings(choice.model, manifest.row_shape()), choice, request.batch);
+  if (known) return open_with(manifest, request, choice.model, *known);
+  if (choice.engine_is_fixed || request.tuning_s <= 0) return open_with(manifest, request, choice.model, plain);
+  return open_by_trial(manifest, request, choice.model);
 }
 
 }  // namespace whimbrel

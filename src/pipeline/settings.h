@@ -14,6 +14,8 @@ namespace whimbrel {
 struct Setting {
   EngineKind engine = EngineKind::onnxruntime;
   int batch = 1;
+
+  bool operator==(const Setting&) const = default;
 };
 
 /// A session that has answered its probe.
@@ -22,6 +24,7 @@ struct OpenedModel {
   std::filesystem::path model_path;  // the manifest's, or the float model that its certificate prefers on this CPU
   std::unique_ptr<Session> session;
   SessionCheck check;
+  double cost_s = 0;  // seconds of one worker for one window, of a timed run with nothing else running
 };
 
 struct OpenRequest {
@@ -32,9 +35,14 @@ struct OpenRequest {
   double tuning_s = 0;               // most time to spend on finding a good setting with "auto"
 };
 
-/// Opens `manifest`'s model with the engine requested and checks it. With "auto": a model of `whimbrel quantize` by the engine
-/// that its integers are placed for, or, where its certificate from this CPU says to keep FP32, the float model beside it; any
-/// other one by the first engine installed that reads it, ONNX Runtime before OpenVINO.
+/// Opens `manifest`'s model with the engine requested and checks it. With "auto":
+/// - a model of `whimbrel quantize` by the engine that its integers are placed for, or, where its certificate from this CPU
+/// says
+///   to keep FP32, the float model beside it as if that had been named;
+/// - the best setting that tuning.json knows for this file, CPU and engines;
+/// - else the best one found within `tuning_s`, which is kept in tuning.json;
+/// - else the first engine installed that reads it, ONNX Runtime before OpenVINO, with one window a batch.
+/// Never by the number of workers: outputs are the same to the bit for any.
 /// @throws Error{invalid_argument} for an unknown engine, Error{unsupported} when none can read the file, Error{bad_manifest}
 /// when the output does not fit the labels or the probe
 OpenedModel open_best(const Manifest& manifest, const OpenRequest& request);

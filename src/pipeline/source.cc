@@ -1,9 +1,23 @@
 #include "pipeline/source.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace whimbrel {
 
+namespace {
+
+/// How far windows are shifted at most.
+double margin_s(const Ensemble& ensemble) {
+  double most_s = 0;
+  for (const auto& member : ensemble.members) most_s = std::max(most_s, std::abs(member.shift_s));
+  return most_s;
+}
+
+}  // namespace
+
 RecordingSource::RecordingSource(const Ensemble& ensemble, std::size_t recording, const std::filesystem::path& path)
-    : ensemble_(ensemble), recording_(recording), stream_(path, ensemble.grids) {
+    : ensemble_(ensemble), recording_(recording), stream_(path, ensemble.grids, margin_s(ensemble)) {
   for (const auto& spec : ensemble.front_ends) {
     const auto& grid = ensemble.grids[spec.grid];
     mels_.push_back(spec.kind == InputKind::mel
@@ -12,7 +26,17 @@ RecordingSource::RecordingSource(const Ensemble& ensemble, std::size_t recording
   }
 }
 
-std::vector<WindowPtr> RecordingSource::read(std::size_t count, StageTimes& times) {
+std::vector<bool> RecordingSource::front_ends_for(const MemberSet* members) const {
+  std::vector<bool> needed(ensemble_.front_ends.size(), members == nullptr);
+  for (std::size_t m = 0; m < ensemble_.members.size() && members != nullptr; ++m) {
+    if ((*members)[m]) needed[ensemble_.members[m].front_end] = true;
+  }
+  return needed;
+}
+
+std::vector<WindowPtr> RecordingSource::read(std::size_t count, const std::shared_ptr<const MemberSet>& members,
+                                             StageTimes& times) {
+  const auto needed = front_ends_for(members.get());
   std::vector<WindowPtr> windows;
   windows.reserve(count);
   while (windows.size() < count) {
@@ -24,13 +48,18 @@ std::vector<WindowPtr> RecordingSource::read(std::size_t count, StageTimes& time
     auto window = std::make_shared<Window>();
     window->recording = recording_;
     window->index = stream_.index();
+    window->members = members;
+    window->features.resize(mels_.size());
     for (std::size_t f = 0; f < mels_.size(); ++f) {
-      const auto samples = stream_.window(ensemble_.front_ends[f].grid);
+      if (!needed[f]) continue;
+      const auto& spec = ensemble_.front_ends[f];
+      const auto samples = stream_.window(spec.grid, spec.shift_samples);
+      auto& feature = window->features[f];
       if (mels_[f]) {
-        auto& plane = window->features.emplace_back(static_cast<std::size_t>(mels_[f]->bands() * mels_[f]->frames()));
-        mels_[f]->compute(samples, plane);
+        feature.resize(static_cast<std::size_t>(mels_[f]->bands() * mels_[f]->frames()));
+        mels_[f]->compute(samples, feature);
       } else {
-        window->features.emplace_back(samples.begin(), samples.end());
+        feature.assign(samples.begin(), samples.end());
       }
     }
     times.front_end_s += seconds_between(decoded, Clock::now());

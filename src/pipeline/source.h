@@ -18,12 +18,15 @@ class RecordingSource {
   RecordingSource(const Ensemble& ensemble, std::size_t recording, const std::filesystem::path& path);
 
   /// Up to `count` windows more; fewer only at the end of the recording. Adds the time it took to `times`.
-  std::vector<WindowPtr> read(std::size_t count, StageTimes& times);
+  /// @param members  who scores them; null: all
+  std::vector<WindowPtr> read(std::size_t count, const std::shared_ptr<const MemberSet>& members, StageTimes& times);
 
   std::size_t recording() const { return recording_; }
   const WindowStream& stream() const { return stream_; }
 
  private:
+  std::vector<bool> front_ends_for(const MemberSet* members) const;
+
   const Ensemble& ensemble_;
   std::size_t recording_;
   WindowStream stream_;

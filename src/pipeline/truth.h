@@ -1,19 +1,29 @@
-// Predictions beside truth: what `whimbrel score` reads.
+// Truth in any of its forms, for windows that somebody names.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
 
-#include "whimbrel/score.h"
+#include "whimbrel/pipeline.h"
 
 namespace whimbrel {
 
-/// Joins a submission with one-hot truth of the same layout (`row_id`, then one column a class) by row id and class name; rows
-/// and classes of the result are in the truth's order, whatever the order of the predictions.
-///
-/// @param predictions  finite scores
-/// @param truth        0 or 1
-/// @throws Error{not_found}; Error{invalid_argument} for a class or row that only one side has (naming the first and how many),
-/// a row id twice, or a value out of range, with file, line and column Memory: the result and an index of row ids.
-ScoredTable join_predictions(const std::filesystem::path& predictions, const std::filesystem::path& truth);
+/// Who asks for truth, and how strictly.
+struct TruthRequest {
+  std::filesystem::path truth;
+  std::span<const std::string> row_ids;
+  const std::vector<std::string>& classes;
+  double window_s = 0;  // 0: from the row ids
+  TruthOptions options;
+  std::string asker;     // whose rows and classes these are, for messages: "submission.csv"
+  std::string remedy;    // for rows without truth: "name recordings with truth as --certify"
+  bool complete = true;  // the truth may have no other rows or recordings
+};
+
+/// @return [rows, classes] of truth_of(), which says the errors
+std::vector<std::uint8_t> truth_of(const TruthRequest& request);
 
 }  // namespace whimbrel

@@ -70,6 +70,8 @@ TEST(WindowStream, MatchesTheObviousVersionForEveryLength) {
         const WindowGrid grid{100, 10, hop, min_signal};
         ASSERT_EQ(stream(folder / "a.wav", grid), reference_windows(signal, grid))
             << frames << " samples, hop " << hop << ", min_signal " << min_signal;
+        ASSERT_EQ(window_count(grid, static_cast<std::int64_t>(frames)), std::ssize(reference_windows(signal, grid)))
+            << frames << " samples, hop " << hop << ", min_signal " << min_signal;
       }
     }
   }
@@ -85,6 +87,33 @@ TEST(WindowStream, MatchesTheObviousVersionOverManyBlocks) {
       ASSERT_EQ(stream(folder / "a.wav", grid), reference_windows(signal, grid)) << frames << " samples, hop " << hop;
     }
   }
+}
+
+TEST(WindowStream, ReachesBeyondAWindowWithinTheMargin) {
+  const TempFolder folder;
+  for (const std::size_t frames : {1u, 9u, 10u, 11u, 37u, 70000u}) {
+    const std::vector<float> signal = noise(frames);
+    write_audio(folder / "a.wav", kWavFloat, 100, 1, signal);
+    for (const std::int64_t hop : {1, 5, 10, 13}) {
+      const WindowGrid grid{100, 10, hop};
+      WindowStream windows(folder / "a.wav", {grid}, 0.07);
+      std::int64_t count = 0;
+      for (; windows.next(); ++count) {
+        for (const std::int64_t shift : {-7, -3, 0, 1, 7}) {
+          const auto window = windows.window(0, shift);
+          for (std::int64_t n = 0; n < grid.window_samples; ++n) {
+            const std::int64_t at = count * hop + shift + n;
+            const float expected = at < 0 || at >= std::ssize(signal) ? 0 : signal[static_cast<std::size_t>(at)];
+            ASSERT_EQ(window[static_cast<std::size_t>(n)], expected) << frames << ' ' << hop << ' ' << shift << ' ' << n;
+          }
+        }
+      }
+      EXPECT_EQ(count, window_count(grid, std::ssize(signal)));
+    }
+  }
+  WindowStream windows(folder / "a.wav", {WindowGrid{100, 10, 10}}, 0.07);
+  (void)windows.next();
+  EXPECT_THROW((void)windows.window(0, 8), Error);
 }
 
 TEST(WindowStream, LeavesNoHalfWindowUnscored) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
 namespace whimbrel {
@@ -15,16 +16,17 @@ Ensemble ensemble_of(std::vector<double> weights, std::size_t classes) {
   Ensemble ensemble;
   for (const double weight : weights) {
     Member member;
-    member.manifest.weight = weight;
+    member.weight = weight;
     ensemble.members.push_back(std::move(member));
   }
   ensemble.labels.resize(classes);
+  ensemble.layout.classes = classes;
   return ensemble;
 }
 
 std::vector<std::vector<float>> drained(Collector& collector, std::size_t recording) {
   std::vector<std::vector<float>> rows;
-  collector.drain(recording, [&](std::int64_t index, std::span<const float> scores) {
+  collector.for_each(recording, [&](std::int64_t index, std::span<const float> scores) {
     EXPECT_EQ(index, static_cast<std::int64_t>(rows.size()));
     rows.emplace_back(scores.begin(), scores.end());
   });
@@ -47,14 +49,82 @@ TEST(Ensemble, OfOneIsThatOneToTheBit) {
   EXPECT_THAT(mean, ElementsAre(0.1F, 0.7F));
 }
 
+Window window(std::size_t recording, std::int64_t index, const MemberSet& members = {}) {
+  return {recording, index, {}, members.empty() ? nullptr : std::make_shared<const MemberSet>(members)};
+}
+
+TEST(Ensemble, IsTheMeanOfTheMembersThatAreThere) {
+  const auto ensemble = ensemble_of({1, 3, 4}, 1);
+  std::vector<float> mean(1);
+  ensemble.combine({{0.2F}, {}, {0.7F}}, mean);
+  EXPECT_THAT(mean, ElementsAre(FloatEq(0.6F)));
+}
+
+TEST(Ensemble, CalibratesTheGateWhereItStandsAlone) {
+  auto ensemble = ensemble_of({1, 1}, 2);
+  ensemble.cascade = Cascade{.gate = 0, .threshold = 0.9, .slope = 2, .offset = -1};
+  std::vector<float> out(2);
+  ensemble.combine({{0.5F, 0.8F}, {}}, out);
+  EXPECT_THAT(out, ElementsAre(FloatEq(1 / (1 + std::exp(1.0F))), FloatEq(1 / (1 + std::exp(1 - 2 * std::log(4.0F))))));
+  ensemble.combine({{0.5F, 0.8F}, {0.7F, 0.2F}}, out);
+  EXPECT_THAT(out, ElementsAre(FloatEq(0.6F), FloatEq(0.5F)));
+  ensemble.combine({{0.0F, 1.0F}, {}}, out);
+  EXPECT_THAT(out, ::testing::Each(::testing::AllOf(::testing::Gt(-1e-9F), ::testing::Lt(1.0001F))));
+}
+
+TEST(Ensemble, TakesFramesAndEmbeddingsFromThoseThatHaveThem) {
+  auto ensemble = ensemble_of({1, 1, 2}, 1);
+  ensemble.layout = {.classes = 1, .frames = 2, .embedding = 1};
+  ensemble.members[1].frames = 2;
+  ensemble.members[2].frames = 2;
+  ensemble.members[2].embedding = 1;
+  std::vector<float> out(4);
+  ensemble.combine({{0.4F}, {0.8F, 0.9F, 0.6F}, {0.4F, 0.3F, 0.0F, -7.0F}}, out);
+  EXPECT_THAT(out, ElementsAre(FloatEq(0.5F), FloatEq(0.5F), FloatEq(0.2F), -7.0F));
+}
+
+TEST(Collector, WaitsOnlyForTheMembersOfAWindow) {
+  const auto ensemble = ensemble_of({1, 1}, 1);
+  Collector collector(ensemble, 1, kFolder);
+  (void)collector.set_window_count(0, 1);
+  EXPECT_TRUE(collector.add(1, window(0, 0, {false, true}), {0.25F}));
+  EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.25F)));
+}
+
+TEST(Collector, WaitsForTheGatedMembersOfWhatIsAdmitted) {
+  auto ensemble = ensemble_of({1, 1}, 1);
+  ensemble.cascade = Cascade{.gate = 0};
+  Collector collector(ensemble, 1, kFolder);
+  (void)collector.set_window_count(0, 2);
+  EXPECT_FALSE(collector.add(0, window(0, 0), {0.5F}, true));
+  EXPECT_FALSE(collector.add(0, window(0, 1), {0.25F}));
+  EXPECT_TRUE(collector.add(1, window(0, 0), {1.0F}));
+  EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.75F), ElementsAre(FloatEq(0.25F))));
+}
+
+TEST(Collector, ClosesWithWhatWasScoredUpToTheFirstGap) {
+  const auto ensemble = ensemble_of({1, 1}, 1);
+  Collector collector(ensemble, 2, kFolder);
+  for (const std::size_t member : {0U, 1U}) (void)collector.add(member, window(0, 0), {0.1F});
+  (void)collector.add(1, window(0, 1), {0.2F});  // the other member did not come to it
+  (void)collector.add(0, window(0, 3), {0.3F});
+  collector.close(0);
+  collector.close(1);
+  EXPECT_EQ(collector.status(0), Collector::Status::complete);
+  EXPECT_EQ(collector.windows_of(0), 2);
+  EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.1F), ElementsAre(0.2F)));
+  EXPECT_EQ(collector.windows_of(1), 0);
+  EXPECT_THAT(drained(collector, 1), ::testing::IsEmpty());
+}
+
 TEST(Collector, PutsWindowsInOrderHoweverTheyArrive) {
   const auto ensemble = ensemble_of({1}, 1);
   Collector collector(ensemble, 1, kFolder);
-  EXPECT_FALSE(collector.add(0, 0, 2, {0.3F}));
-  EXPECT_FALSE(collector.add(0, 0, 0, {0.1F}));
+  EXPECT_FALSE(collector.add(0, window(0, 2), {0.3F}));
+  EXPECT_FALSE(collector.add(0, window(0, 0), {0.1F}));
   EXPECT_FALSE(collector.set_window_count(0, 3));
   EXPECT_EQ(collector.status(0), Collector::Status::under_way);
-  EXPECT_TRUE(collector.add(0, 0, 1, {0.2F}));
+  EXPECT_TRUE(collector.add(0, window(0, 1), {0.2F}));
   EXPECT_EQ(collector.status(0), Collector::Status::complete);
   EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.1F), ElementsAre(0.2F), ElementsAre(0.3F)));
 }
@@ -63,15 +133,15 @@ TEST(Collector, WaitsForEveryMember) {
   const auto ensemble = ensemble_of({1, 1}, 1);
   Collector collector(ensemble, 1, kFolder);
   (void)collector.set_window_count(0, 1);
-  EXPECT_FALSE(collector.add(1, 0, 0, {0.0F}));
-  EXPECT_TRUE(collector.add(0, 0, 0, {1.0F}));
+  EXPECT_FALSE(collector.add(1, window(0, 0), {0.0F}));
+  EXPECT_TRUE(collector.add(0, window(0, 0), {1.0F}));
   EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.5F)));
 }
 
 TEST(Collector, LearnsTheWindowCountLastToo) {
   const auto ensemble = ensemble_of({1}, 1);
   Collector collector(ensemble, 1, kFolder);
-  EXPECT_FALSE(collector.add(0, 0, 0, {0.5F}));
+  EXPECT_FALSE(collector.add(0, window(0, 0), {0.5F}));
   EXPECT_TRUE(collector.set_window_count(0, 1));
 }
 
@@ -82,7 +152,7 @@ TEST(Collector, KeepsRecordingsApartWhenTheyMeetInTheSpool) {
   Collector collector(ensemble, 2, kFolder);
   for (int i = 0; i < kWindows; ++i) {
     for (const std::size_t recording : {0U, 1U}) {
-      (void)collector.add(0, recording, i,
+      (void)collector.add(0, window(recording, i),
                           std::vector<float>(kClasses, static_cast<float>(i) + (recording == 1 ? 0.5F : 0.0F)));
     }
   }
@@ -101,7 +171,7 @@ TEST(Collector, DropsWhatComesAfterARecordingIsAbandoned) {
   const auto ensemble = ensemble_of({1}, 1);
   Collector collector(ensemble, 1, kFolder);
   collector.abandon(0, "a score that is not finite");
-  EXPECT_FALSE(collector.add(0, 0, 0, {0.5F}));
+  EXPECT_FALSE(collector.add(0, window(0, 0), {0.5F}));
   EXPECT_FALSE(collector.set_window_count(0, 1));
   EXPECT_EQ(collector.status(0), Collector::Status::abandoned);
   EXPECT_EQ(collector.reason(0), "a score that is not finite");

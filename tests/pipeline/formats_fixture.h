@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/detector.h"
 #include "pipeline/formats.h"
 
 namespace whimbrel {
@@ -50,10 +51,17 @@ class FormatsTest : public ::testing::Test {
     std::vector<std::vector<float>> windows;
   };
 
-  static void feed(OutputFormat& format, const Scored& recording) {
+  /// A window and its detections.
+  void give(OutputFormat& format, std::int64_t index, std::span<const float> scores) const {
+    format.window(index, scores);
+    const Detector detector(context_.grid, std::vector<float>(context_.labels.size(), static_cast<float>(threshold_)), top_k_);
+    detector.window(index, scores, [&](const Detection& detection) { format.detection(detection); });
+  }
+
+  void feed(OutputFormat& format, const Scored& recording) const {
     format.begin_recording(recording.name);
     std::int64_t index = 0;
-    for (const auto& scores : recording.windows) format.window(index++, scores);
+    for (const auto& scores : recording.windows) give(format, index++, scores);
     format.end_recording();
   }
 
@@ -108,6 +116,8 @@ class FormatsTest : public ::testing::Test {
 
   std::filesystem::path dir_;
   FormatContext context_;
+  double threshold_ = 0.1;
+  int top_k_ = 0;
   std::string log_;
 };
 

@@ -13,7 +13,7 @@ namespace {
 
 std::vector<WindowPtr> windows(std::size_t recording, std::int64_t from, std::int64_t count) {
   std::vector<WindowPtr> made;
-  for (std::int64_t i = 0; i < count; ++i) made.push_back(std::make_shared<Window>(Window{recording, from + i, {}}));
+  for (std::int64_t i = 0; i < count; ++i) made.push_back(std::make_shared<Window>(Window{recording, from + i, {}, {}}));
   return made;
 }
 
@@ -85,6 +85,68 @@ TEST(Scheduler, OpensNoMoreRecordingsThanAllowed) {
   scheduler.produced(0, {}, nullptr);
   waiter.join();
   EXPECT_TRUE(got);
+}
+
+std::vector<WindowPtr> scored_by(const MemberSet& members, std::int64_t count) {
+  const auto set = std::make_shared<const MemberSet>(members);
+  std::vector<WindowPtr> made;
+  for (std::int64_t i = 0; i < count; ++i) made.push_back(std::make_shared<Window>(Window{0, i, {}, set}));
+  return made;
+}
+
+TEST(Scheduler, GivesWindowsOnlyToTheirMembers) {
+  Scheduler scheduler(1, {{.batch = 2}, {.batch = 2}}, 1);
+  (void)scheduler.next();
+  scheduler.produced(0, scored_by({false, true}, 2), nullptr);
+  const auto task = scheduler.next();
+  EXPECT_EQ(std::get<Scheduler::Infer>(task).member, 1U);
+  scheduler.inferred();
+  EXPECT_TRUE(std::holds_alternative<Scheduler::Stop>(scheduler.next()));
+}
+
+TEST(Scheduler, GivesGatedMembersWhatIsAdmittedInFullBatches) {
+  Scheduler scheduler(1, {{.batch = 2}, {.batch = 2, .gated = true}}, 1);
+  (void)scheduler.next();
+  const auto all = scored_by({true, true}, 6);
+  scheduler.produced(0, all, nullptr);
+  std::vector<std::size_t> members;
+  std::vector<std::size_t> sizes;
+  for (int i = 0; i < 5; ++i) {
+    const auto task = scheduler.next();
+    const auto& infer = std::get<Scheduler::Infer>(task);
+    members.push_back(infer.member);
+    sizes.push_back(infer.windows.size());
+    if (infer.member == 0) scheduler.admit({infer.windows.front()});  // every second one
+    scheduler.inferred();
+  }
+  EXPECT_THAT(members, ElementsAre(0, 0, 0, 1, 1));
+  EXPECT_THAT(sizes, ElementsAre(2, 2, 2, 2, 1));
+  EXPECT_TRUE(std::holds_alternative<Scheduler::Stop>(scheduler.next()));
+}
+
+TEST(Scheduler, WaitsForTheGateBeforeItDealsOutUnfilledBatchesBehindIt) {
+  Scheduler scheduler(1, {{.batch = 1}, {.batch = 2, .gated = true}}, 1);
+  (void)scheduler.next();
+  const auto all = scored_by({true, true}, 2);
+  scheduler.produced(0, all, nullptr);
+  (void)scheduler.next();
+  (void)scheduler.next();  // both windows are with the gate
+  scheduler.admit({all[0]});
+  scheduler.inferred();
+  std::jthread late([&] {
+    scheduler.admit({all[1]});
+    scheduler.inferred();
+  });
+  EXPECT_EQ(content(scheduler.next()).size(), 2U);
+  scheduler.inferred();
+}
+
+TEST(Scheduler, FlushesAMemberThatGetsNoMoreWindows) {
+  Scheduler scheduler(2, {{.batch = 4}}, 1);
+  (void)scheduler.next();
+  scheduler.produced(0, windows(0, 0, 1), nullptr);
+  scheduler.flush(0);
+  EXPECT_THAT(content(scheduler.next()), ElementsAre(Pair(0, 0)));
 }
 
 TEST(Scheduler, StopEndsWaitingWorkers) {

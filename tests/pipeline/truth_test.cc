@@ -1,7 +1,8 @@
-#include "pipeline/truth.h"
+#include "whimbrel/pipeline.h"
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -48,11 +49,11 @@ class Truth : public ::testing::Test {
   fs::path dir_;
 };
 
-TEST_F(Truth, JoinsByRowIdAndClassNameInTheTruthsOrder) {
+TEST_F(Truth, JoinsByRowIdAndClassNameInThePredictionsOrder) {
   const ScoredTable table = join("row_id,b,a\nx_10,0.1,0.2\nx_5,0.3,0.4\n", "row_id,a,b\nx_5,1,0\nx_10,0,1\n");
-  EXPECT_THAT(table.classes, ElementsAre("a", "b"));
-  EXPECT_THAT(table.rows, ElementsAre("x_5", "x_10"));
-  EXPECT_THAT(table.scores, ElementsAre(0.4F, 0.3F, 0.2F, 0.1F));
+  EXPECT_THAT(table.classes, ElementsAre("b", "a"));
+  EXPECT_THAT(table.rows, ElementsAre("x_10", "x_5"));
+  EXPECT_THAT(table.scores, ElementsAre(0.1F, 0.2F, 0.3F, 0.4F));
   EXPECT_THAT(table.truth, ElementsAre(1, 0, 0, 1));
 }
 
@@ -84,16 +85,20 @@ TEST_F(Truth, GivesBackASubmissionToTheBit) {
 
 TEST_F(Truth, NamesTheFirstClassThatOneSideHasNotAndHowMany) {
   EXPECT_THAT(refusal("row_id,a,b,c\n", "row_id,a\n"),
-              AllOf(HasSubstr("class \"b\" of"), HasSubstr("predictions.csv is not in"), HasSubstr("2 such")));
+              AllOf(HasSubstr("truth.csv: no column for class \"b\" of"), HasSubstr("predictions.csv"), HasSubstr("2 such")));
   EXPECT_THAT(refusal("row_id,a\n", "row_id,d,a\n"),
-              AllOf(HasSubstr("class \"d\" of"), HasSubstr("truth.csv is not in"), HasSubstr("1 such")));
+              AllOf(HasSubstr("truth.csv: class \"d\" is not in"), HasSubstr("predictions.csv"), HasSubstr("1 such")));
 }
 
 TEST_F(Truth, NamesTheFirstRowThatOneSideHasNotAndHowMany) {
   EXPECT_THAT(refusal("row_id,a\nx_5,0\ny_5,0\nz_5,0\n", "row_id,a\nx_5,0\n"),
-              AllOf(HasSubstr("row \"y_5\" of"), HasSubstr("predictions.csv is not in"), HasSubstr("2 such")));
+              AllOf(HasSubstr("truth.csv: no row \"y_5\" of"), HasSubstr("predictions.csv"), HasSubstr("2 such")));
   EXPECT_THAT(refusal("row_id,a\nx_5,0\n", "row_id,a\nw_5,1\nx_5,0\nz_5,0\nz_10,0\n"),
-              AllOf(HasSubstr("row \"w_5\" of"), HasSubstr("truth.csv is not in"), HasSubstr("3 such")));
+              AllOf(HasSubstr("row \"w_5\" of"), HasSubstr("predictions.csv (3 such")));
+}
+
+TEST_F(Truth, WithoutAPositiveIsRefused) {
+  EXPECT_THAT(refusal("row_id,a\nx_5,0\n", "row_id,a\nx_5,0\n"), HasSubstr("none of 1 windows is positive"));
 }
 
 TEST_F(Truth, RefusesARowTwiceWithItsLine) {
@@ -128,6 +133,96 @@ TEST_F(Truth, ReadsTheDawnChorusTruth) {
   EXPECT_EQ(table.rows.front(), "dawn_5000_5");
   EXPECT_EQ(table.scores.size(), table.rows.size() * 24);
   EXPECT_THAT(table.scores, ::testing::ElementsAreArray(table.truth));
+}
+
+// Truth for windows that somebody else names
+
+class TruthOf : public Truth {
+ protected:
+  std::vector<std::uint8_t> of(std::string_view truth, const TruthOptions& options = {}) const {
+    return truth_of(file("truth.csv", truth), rows_, classes_, 5, options);
+  }
+  std::string refused(std::string_view truth) const {
+    try {
+      (void)of(truth);
+    } catch (const Error& error) {
+      EXPECT_EQ(to_string(error.code()), "invalid_argument") << error.what();
+      return error.what();
+    }
+    ADD_FAILURE() << "nothing was thrown";
+    return "";
+  }
+
+  std::vector<std::string> rows_ = {"x_5", "x_10", "y_5"};
+  std::vector<std::string> classes_ = {"Parus major_Great Tit", "Corvus corax_Common Raven"};
+};
+
+TEST_F(TruthOf, IsTheSameFromEveryForm) {
+  const std::vector<std::uint8_t> expected = {1, 0, 1, 1, 0, 1};
+  for (const std::string text :
+       {"row_id,Corvus corax_Common Raven,Parus major_Great Tit\ny_5,1,0\nx_10,1,1\nx_5,0,1\n",
+        "row_id,label\nx_5,Great Tit\nx_10,Parus major;Corvus corax\ny_5,Corvus corax_Common Raven\n",
+        "file,start_s,end_s,label\nx.wav,4,6,Great Tit\nx.wav,7,8,Corvus corax\na/y.ogg,0,1,Corvus corax_Common Raven\n",
+        "Begin File\tBegin Time (s)\tEnd Time (s)\tSpecies Code\tCommon Name\n"
+        "x.wav\t4\t6\tgretit\tGreat Tit\nx.wav\t7\t8\t\tCommon Raven\nC:\\y.wav\t0\t1\t?\tCorvus corax\n"}) {
+    EXPECT_EQ(of(text), expected) << text;
+  }
+}
+
+TEST_F(TruthOf, ToleratesTruthOfMoreRecordingsButNotOfOthersOnly) {
+  EXPECT_THAT(of("file,start_s,end_s,label\nz.wav,1,2,Great Tit\nx.wav,1,2,Great Tit\n"), ElementsAre(1, 0, 0, 0, 0, 0));
+  EXPECT_THAT(refused("file,start_s,end_s,label\nz.wav,1,2,Great Tit\nz.wav,3,4,Great Tit\n"),
+              AllOf(HasSubstr("recording \"z.wav\""), HasSubstr("1 such")));
+  EXPECT_THAT(of("row_id,label\nz_5,Great Tit\nx_5,Great Tit\n"), ElementsAre(1, 0, 0, 0, 0, 0));
+  EXPECT_THAT(refused("row_id,label\nz_5,Great Tit\n"), HasSubstr("row \"z_5\""));
+}
+
+TEST_F(TruthOf, CountsAnEventByTheOverlapOrHalfOfAShortOne) {
+  const auto positive = [&](std::string_view times, double least) {
+    const auto truth = of("file,start_s,end_s,label\nx.wav,1,2,Common Raven\nx.wav," + std::string(times) + ",Great Tit\n",
+                          {.min_overlap_s = least});
+    return std::pair(truth[0] == 1, truth[2] == 1);
+  };
+  using Both = std::pair<bool, bool>;
+  EXPECT_EQ(positive("4.95,9", 0.05), Both(true, true));  // 5 - 4.95 is less than 0.05 in binary
+  EXPECT_EQ(positive("4.951,9", 0.05), Both(false, true));
+  EXPECT_EQ(positive("4.99,5.01", 0.05), Both(true, true));  // half of it on each side
+  EXPECT_EQ(positive("4.98,5.01", 0.05), Both(true, false));
+  EXPECT_EQ(positive("5,6", 0), Both(false, true));  // touching is no overlap
+  EXPECT_EQ(positive("4,5", 0), Both(true, false));
+  EXPECT_EQ(positive("5,5", 0.05), Both(false, true));  // a point
+  EXPECT_EQ(positive("-3,0", 0.05), Both(false, false));
+  EXPECT_EQ(positive("0,60", 0.05), Both(true, true));
+}
+
+TEST_F(TruthOf, RefusesANameThatTwoClassesHave) {
+  classes_ = {"Corvus corax_Raven", "Corvus ruficollis_Raven"};
+  EXPECT_THAT(refused("row_id,label\nx_5,Raven\n"), AllOf(HasSubstr("several classes"), HasSubstr("whole label")));
+  EXPECT_THAT(of("row_id,label\nx_5,Corvus ruficollis\n"), ElementsAre(0, 1, 0, 0, 0, 0));
+}
+
+TEST_F(TruthOf, RefusesWindowsThatItCannotTellApart) {
+  rows_.emplace_back("x_5");
+  EXPECT_THAT(refused("row_id,label\nx_5,Great Tit\n"), HasSubstr("two windows are called \"x_5\""));
+}
+
+TEST_F(TruthOf, RefusesLengthsThatAreNone) {
+  const auto path = file("truth.csv", "row_id,label\nx_5,Great Tit\n");
+  for (const double seconds : {-1.0, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    EXPECT_THROW((void)truth_of(path, rows_, classes_, seconds), Error);
+    EXPECT_THROW((void)truth_of(path, rows_, classes_, 5, {.min_overlap_s = seconds}), Error);
+  }
+}
+
+TEST_F(TruthOf, ReadsAFolderOfTables) {
+  const std::string header = "Begin Time (s)\tEnd Time (s)\tAnnotation\n";
+  fs::create_directories(dir_ / "raven" / "more");
+  file("raven/x.Table.12.selections.txt", header + "4\t6\tGreat Tit\n");
+  file("raven/more/y.wav.selections.txt", header + "1\t2\tnocall\n1\t2\tCommon Raven\n");
+  file("raven/z.txt", header);
+  EXPECT_THAT(truth_of(dir_ / "raven", rows_, classes_, 5), ElementsAre(1, 0, 1, 0, 0, 1));
+  fs::create_directories(dir_ / "empty");
+  EXPECT_THROW((void)truth_of(dir_ / "empty", rows_, classes_, 5), Error);
 }
 
 // The layout that both sides share

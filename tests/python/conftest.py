@@ -3,12 +3,17 @@
 import os
 import pathlib
 import sys
+import tempfile
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime's wheel reports over the network otherwise
 sys.path.insert(0, str(ROOT / "python"))
+
+# What a run learns of a model's speed would otherwise choose the engine of the next one, and come from the user's own runs.
+CACHE = tempfile.TemporaryDirectory(prefix="whimbrel-cache-")
+os.environ["WHIMBREL_CACHE"] = CACHE.name
 
 
 def pytest_configure(config):

@@ -205,5 +205,116 @@ TEST(ScoreTable, RefusesSizesThatDoNotFit) {
   EXPECT_THAT(refusal([&] { (void)score_table(table); }), AllOf(HasSubstr("239 truths"), HasSubstr("40 rows x 6 classes")));
 }
 
+TEST(ScoreTable, MicroCountsAllCellsAsOneClassAndMacroOnlyClassesWithPositives) {
+  const auto table = lattice();
+  const auto scores = score_table(table, 0.75);
+  EXPECT_EQ(scores.classes_with_positives, 5);
+  double precision = 0;
+  for (const auto& known : kKnown) precision += known.average_precision.value_or(0);
+  EXPECT_NEAR(scores.macro_ap, precision / 5, kTolerance);
+  EXPECT_NEAR(scores.micro_ap, slow_average_precision(table.scores, table.truth), kTolerance);
+  const auto f1 = [&](std::size_t first, std::size_t step) {
+    double hits = 0, all = 0;
+    for (std::size_t i = first; i < table.scores.size(); i += step) {
+      hits += table.scores[i] >= 0.75F && table.truth[i] != 0 ? 1 : 0;
+      all += (table.scores[i] >= 0.75F ? 1 : 0) + table.truth[i];
+    }
+    return 2 * hits / all;
+  };
+  EXPECT_NEAR(scores.micro_f1, f1(0, 1), kTolerance);
+  EXPECT_NEAR(scores.macro_f1, (f1(0, 6) + f1(1, 6) + f1(2, 6) + f1(3, 6) + f1(5, 6)) / 5, kTolerance);
+}
+
+TEST(ScoreTable, TakesAScoreAtTheThresholdAsADetection) {
+  // 0.7f is below 0.7: who types 0.7 means the score that prints so.
+  const ScoredTable table{{"a"}, {"x_5", "x_10"}, {0.7F, 0.1F}, {1, 0}};
+  EXPECT_EQ(score_table(table, 0.7).micro_f1, 1);
+}
+
+TEST(BestThreshold, IsTheHighestOfEqualOnes) {
+  // By hand: 0.9 takes 1 of 2 positives (F1 2/3), 0.5 takes both and two negatives (F1 4/6).
+  const auto best = best_threshold(std::vector<float>{0.5F, 0.9F, 0.5F, 0.5F}, std::vector<std::uint8_t>{1, 1, 0, 0});
+  ASSERT_TRUE(best);
+  EXPECT_EQ(best->threshold, 0.9F);
+  EXPECT_EQ(best->f1, 2.0 / 3);
+  EXPECT_EQ(best->precision, 1);
+  EXPECT_EQ(best->recall, 0.5);
+}
+
+TEST(BestThreshold, IsUndefinedWithoutPositives) {
+  EXPECT_FALSE(best_threshold(std::vector<float>{0.5F}, std::vector<std::uint8_t>{0}));
+}
+
+TEST(BestThreshold, GivesBackTheScoreToTheBit) {
+  for (const float score : {-2.5F, -1e-40F, 0.0F, 1.0F / 3.0F, 7e30F, std::numeric_limits<float>::infinity()}) {
+    EXPECT_EQ(best_threshold(std::vector<float>{score}, std::vector<std::uint8_t>{1})->threshold, score);
+  }
+}
+
+constexpr Metric kMetrics[] = {Metric::macro_roc_auc, Metric::padded_cmap, Metric::macro_ap, Metric::micro_ap};
+
+TEST(MetricValue, IsWhatTheWholeTableSays) {
+  const auto table = lattice();
+  const auto scores = score_table(table);
+  const double expected[] = {scores.macro_roc_auc, scores.padded_cmap, scores.macro_ap, scores.micro_ap};
+  for (std::size_t i = 0; i < std::size(kMetrics); ++i) {
+    EXPECT_EQ(metric_value(kMetrics[i], table.scores, table.truth, 6), expected[i]) << to_string(kMetrics[i]);
+  }
+}
+
+TEST(MetricValue, HoldsOnManyRowsAsOnFew) {
+  // Many rows are sorted another way than few: the definition must hold for both.
+  std::mt19937 random(3);
+  for (const std::size_t rows : {1UL, 255UL, 256UL, 700UL}) {
+    std::vector<float> scores(rows);
+    std::vector<std::uint8_t> truth(rows);
+    for (auto& s : scores) s = std::ldexp(static_cast<float>(random() % 64) - 32, static_cast<int>(random() % 9) - 4);
+    for (auto& t : truth) t = random() % 4 == 0;
+    truth[0] = 1;
+    if (rows > 1) truth[1] = 0;
+    EXPECT_NEAR(metric_value(Metric::macro_ap, scores, truth, 1), slow_average_precision(scores, truth), kTolerance);
+    if (rows > 1) {
+      EXPECT_NEAR(metric_value(Metric::macro_roc_auc, scores, truth, 1), slow_roc_auc(scores, truth), kTolerance);
+    }
+  }
+}
+
+TEST(MetricValue, DependsOnTheOrderOfScoresOnly) {
+  auto table = lattice();  // multiples of 1/16: halving keeps ties
+  for (const auto metric : {Metric::macro_roc_auc, Metric::macro_ap, Metric::micro_ap}) {
+    auto halved = table.scores;
+    for (auto& s : halved) s = s / 2 - 3;
+    EXPECT_EQ(metric_value(metric, halved, table.truth, 6), metric_value(metric, table.scores, table.truth, 6));
+  }
+}
+
+TEST(MetricValue, TakesMinusZeroForZero) {
+  EXPECT_EQ(metric_value(Metric::macro_roc_auc, std::vector<float>{-0.0F, 0.0F}, std::vector<std::uint8_t>{0, 1}, 1), 0.5);
+}
+
+TEST(MetricValue, RefusesWhatHasNoValue) {
+  const std::vector<float> scores = {0.5F, 0.25F};
+  for (const auto metric : kMetrics) {
+    const auto value = [&](std::vector<std::uint8_t> truth, std::size_t classes) {
+      return refusal([&] { (void)metric_value(metric, scores, truth, classes); });
+    };
+    EXPECT_THAT(value({0, 0}, 1), AllOf(HasSubstr("no class of 1 has positive rows among 2"), HasSubstr("expected")));
+    EXPECT_THAT(value({1}, 1), HasSubstr("2 scores for 1 truths"));
+    EXPECT_THAT(value({1, 0}, 3), HasSubstr("expected rows of 3 classes"));
+    EXPECT_THAT(value({1, 0}, 0), HasSubstr("expected rows of 0 classes"));
+    EXPECT_THAT(refusal([&] { (void)metric_value(metric, {}, {}, 0); }), HasSubstr("no class of 0"));
+    const std::vector<float> nan = {0.5F, std::nanf("")};
+    EXPECT_THAT(refusal([&] { (void)metric_value(metric, nan, std::vector<std::uint8_t>{1, 0}, 1); }), HasSubstr("NaN"));
+  }
+  EXPECT_THAT(refusal([&] { (void)metric_value(Metric::macro_roc_auc, scores, std::vector<std::uint8_t>{1, 1}, 1); }),
+              HasSubstr("both positive and negative"));
+}
+
+TEST(MetricName, IsReadAsItIsWritten) {
+  for (const auto metric : kMetrics) EXPECT_EQ(metric_from_string(to_string(metric)), metric);
+  EXPECT_THAT(refusal([] { (void)metric_from_string("macro_auc"); }), AllOf(HasSubstr("macro_auc"), HasSubstr("padded_cmap")));
+  EXPECT_THAT(refusal([] { (void)metric_from_string("micro_app"); }), HasSubstr("did you mean \"micro_ap\"?"));
+}
+
 }  // namespace
 }  // namespace whimbrel

@@ -1,0 +1,82 @@
+// The workers of one run: they read, run the members and write, until all is done, the user stops it or the time is over.
+#pragma once
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "pipeline/budget.h"
+#include "pipeline/collector.h"
+#include "pipeline/ensemble.h"
+#include "pipeline/member_runner.h"
+#include "pipeline/result_writer.h"
+#include "pipeline/scheduler.h"
+#include "pipeline/source.h"
+#include "pipeline/workload.h"
+
+namespace whimbrel {
+
+class Run {
+ public:
+  /// @param budget    null: all the time there is
+  /// @param workload  windows to expect of each recording; only read where there is a budget
+  Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<RecordingName> names, ResultWriter& writer,
+      int workers, Budget* budget, Workload workload);
+
+  /// @throws Error of what is not about one recording
+  void run();
+
+  /// What came of it; after run().
+  void fill(PredictResult& result);
+
+ private:
+  using Runners = std::vector<std::unique_ptr<MemberRunner>>;
+
+  bool cancelled() const { return options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed); }
+  bool out_of_time() const { return out_of_time_.load(std::memory_order_relaxed); }
+
+  void work();
+  bool do_next(Runners& runners, StageTimes& times);
+  void open(std::size_t recording, StageTimes& times);
+  void read(std::unique_ptr<RecordingSource> source, StageTimes& times);
+  std::shared_ptr<const MemberSet> members_now();
+  void end_of(const RecordingSource& source);
+  void fail(std::size_t recording, const std::string& reason);
+  void infer(const Scheduler::Infer& task, Runners& runners, StageTimes& times);
+  bool passes_gate(std::span<const float> row) const;
+  void write_ready(StageTimes& times);
+  void write_rest();
+  void write(std::size_t recording);
+  std::int64_t write_rows(std::size_t recording, RecordingResult& result);
+  RecordingRows rows_of(std::size_t recording) const;
+  void report_progress();
+
+  const PredictOptions& options_;
+  const Ensemble& ensemble_;
+  const std::vector<RecordingName> names_;
+  ResultWriter& writer_;
+  const int workers_;
+  const std::size_t read_count_;
+  Budget* const budget_;
+  Scheduler scheduler_;
+  Collector collector_;
+  std::atomic<bool> out_of_time_{false};
+
+  std::mutex ledger_mutex_;  // guards the two below
+  std::vector<RecordingResult> results_;
+  std::vector<std::int64_t> expected_;  // windows of each recording, as its header or its end says
+
+  std::mutex write_mutex_;  // guards the writer and the four below
+  std::size_t next_to_write_ = 0;
+  std::size_t recordings_written_ = 0;
+  Clock::time_point begin_;
+  Clock::time_point last_progress_{};
+
+  std::mutex mutex_;  // guards the two below
+  std::exception_ptr failure_;
+  StageTimes times_;
+};
+
+}  // namespace whimbrel

@@ -1,0 +1,86 @@
+#include "pipeline/workload.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <optional>
+#include <thread>
+
+#include "whimbrel/audio.h"
+#include "whimbrel/core.h"
+
+namespace whimbrel {
+namespace {
+
+/// Silence in the best of codecs; a header that claims more lies.
+constexpr double kMostFramesPerByte = 4096;
+/// 64 kbit/s at 5 s a window, where no recording tells more.
+constexpr double kDefaultWindowsPerByte = 1.0 / 40000;
+
+constexpr std::int64_t kUnknown = -1;
+
+double bytes_of(const RecordingName& recording) {
+  std::error_code failed;
+  const auto bytes = std::filesystem::file_size(recording.path, failed);
+  return failed ? 0 : static_cast<double>(bytes);
+}
+
+std::int64_t windows_by_header(const RecordingName& recording, const WindowGrid& grid) {
+  try {
+    const auto reader = RecordingReader::open(recording.path);
+    const auto frames = reader->declared_frames();
+    if (!frames || static_cast<double>(*frames) > kMostFramesPerByte * bytes_of(recording)) return kUnknown;
+    const double samples = static_cast<double>(*frames) * grid.sample_rate_hz / reader->sample_rate_hz();
+    return window_count(grid, std::max<std::int64_t>(1, std::llround(samples)));
+  } catch (const Error&) {
+    return 0;  // the run says what is wrong with it
+  }
+}
+
+/// Numbers below `count` in an order that is spread over all of them at any time.
+std::vector<std::size_t> spread(std::size_t count) {
+  std::vector<std::size_t> order;
+  const auto stride = static_cast<std::size_t>(std::sqrt(static_cast<double>(count))) + 1;
+  for (std::size_t from = 0; from < stride; ++from) {
+    for (std::size_t i = from; i < count; i += stride) order.push_back(i);
+  }
+  return order;
+}
+
+}  // namespace
+
+Workload estimate_workload(std::span<const RecordingName> recordings, const WindowGrid& grid, int workers, double most_s) {
+  Workload workload;
+  workload.windows.assign(recordings.size(), kUnknown);
+  const auto begin = Clock::now();
+  const auto order = spread(recordings.size());
+  std::atomic<std::size_t> next{0};
+  {
+    std::vector<std::jthread> threads;
+    for (int w = 0; w < workers; ++w) {
+      threads.emplace_back([&] {
+        for (auto i = next++; i < order.size() && seconds_between(begin, Clock::now()) < most_s; i = next++) {
+          workload.windows[order[i]] = windows_by_header(recordings[order[i]], grid);
+        }
+      });
+    }
+  }
+  double windows = 0;
+  double bytes = 0;
+  for (std::size_t i = 0; i < recordings.size(); ++i) {
+    if (workload.windows[i] <= 0) continue;
+    windows += static_cast<double>(workload.windows[i]);
+    bytes += bytes_of(recordings[i]);
+  }
+  const double per_byte = bytes > 0 ? windows / bytes : kDefaultWindowsPerByte;
+  for (std::size_t i = 0; i < recordings.size(); ++i) {
+    if (workload.windows[i] == kUnknown) {
+      workload.windows[i] = std::max<std::int64_t>(1, std::llround(bytes_of(recordings[i]) * per_byte));
+      ++workload.guessed;
+    }
+    workload.total += workload.windows[i];
+  }
+  return workload;
+}
+
+}  // namespace whimbrel
