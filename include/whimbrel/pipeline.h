@@ -172,6 +172,11 @@ struct PredictResult {
 /// run itself cannot go on
 PredictResult predict(const PredictOptions& options);
 
+/// Recordings as the user named them: folders searched recursively, "@list.txt" with one path a line, each once, in the order
+/// in which a run takes them.
+/// @throws Error{not_found} for what is not there, Error{invalid_argument} when there is no recording at all
+std::vector<std::filesystem::path> recording_paths(const std::vector<std::string>& inputs);
+
 /// Model references as the user named them, with patterns ("folds/*.toml", as glob(7)) expanded in byte order.
 /// @throws Error{not_found} for a pattern that matches nothing
 std::vector<std::filesystem::path> find_models(const std::vector<std::string>& references);
@@ -180,6 +185,8 @@ std::vector<std::filesystem::path> find_models(const std::vector<std::string>& r
 struct TruthOptions {
   /// An event counts in every window that it overlaps by at least this, or by half of itself where that is less.
   double min_overlap_s = 0.05;
+  /// Truth of other recordings or windows than those asked for is an error.
+  bool complete = false;
 };
 
 /// Truth of some windows from any form of it: one-hot or `row_id,label` CSV, event CSV, a Raven table or a folder of them, told

@@ -1,4 +1,6 @@
 // `whimbrel plan`: the ensemble that scores best inside a time budget.
+#include "whimbrel/plan.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -8,17 +10,12 @@
 
 #include "cli/console.h"
 #include "cli/verbs.h"
-#include "plan/make_plan.h"
 
 namespace whimbrel::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-const std::map<std::string, Metric> kMetrics = {{"macro_roc_auc", Metric::macro_roc_auc},
-                                                {"padded_cmap", Metric::padded_cmap},
-                                                {"macro_ap", Metric::macro_ap},
-                                                {"micro_ap", Metric::micro_ap}};
 const std::map<std::string, CascadeMode> kCascadeModes = {
     {"auto", CascadeMode::automatic}, {"never", CascadeMode::never}, {"always", CascadeMode::always}};
 
@@ -140,7 +137,7 @@ int run(Arguments& arguments) {
   start_console(quiet ? Verbosity::quiet : Verbosity::normal);
   auto& options = arguments.options;
   options.models = find_models(arguments.models);
-  options.metric = kMetrics.at(arguments.metric);
+  options.metric = metric_from_string(arguments.metric);
   options.cascade = kCascadeModes.at(arguments.cascade);
   options.budget_s = duration_from_string(arguments.budget);
   options.cancel = &stop_on_signals();
@@ -175,12 +172,11 @@ Verb add_plan(CLI::App& root) {
   app->add_option("--model", arguments->models, "Manifests, model files or patterns ('folds/*.toml') to choose from")
       ->required();
   app->add_option("--validation", o.validation, "Recordings, folders, @list.txt, none of which trained a model")->required();
-  app->add_option("--truth", o.truth, "What calls in them: CSV of row_id and one column a class with 0 and 1")->required();
+  app->add_option("--truth", o.truth, "What calls in them, in any form that whimbrel score reads")->required();
   app->add_option("--budget", arguments->budget, "Time for the workload, from start to the last file: 2h, 90min")->required();
   app->add_option("--workload", o.workload, "Recordings to come, folders, @list.txt, or so many of one length: 200x10min")
       ->required();
   app->add_option("--metric", arguments->metric, "What is to be best: macro_roc_auc, padded_cmap, macro_ap or micro_ap")
-      ->check(CLI::IsMember(kMetrics).description(""))
       ->capture_default_str();
   app->add_option("--cores", o.cores, "Cores of the machine that will run the plan; default: those allowed here")
       ->check(CLI::Range(1, 1024));

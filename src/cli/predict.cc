@@ -10,9 +10,9 @@
 
 #include "cli/console.h"
 #include "cli/verbs.h"
-#include "plan/make_plan.h"
 #include "whimbrel/io.h"
 #include "whimbrel/pipeline.h"
+#include "whimbrel/plan.h"
 
 namespace whimbrel::cli {
 namespace {

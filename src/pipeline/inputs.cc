@@ -88,6 +88,12 @@ std::vector<RecordingName> find_recordings(const std::vector<std::string>& input
   return found;
 }
 
+std::vector<fs::path> recording_paths(const std::vector<std::string>& inputs) {
+  std::vector<fs::path> paths;
+  for (auto& recording : find_recordings(inputs)) paths.push_back(std::move(recording.path));
+  return paths;
+}
+
 std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int index, int count) {
   if (count < 1 || index < 1 || index > count) {
     throw Error(ErrorCode::invalid_argument, fmt::format("shard {}/{}, expected I/N with 1 <= I <= N", index, count));

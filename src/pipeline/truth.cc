@@ -246,9 +246,9 @@ std::vector<std::uint8_t> truth_of(const fs::path& truth, std::span<const std::s
                    .classes = classes,
                    .window_s = window_s,
                    .options = options,
-                   .asker = "the model",
+                   .asker = options.complete ? "the recordings" : "the model",
                    .remedy = "leave out recordings without truth",
-                   .complete = false});
+                   .complete = options.complete});
 }
 
 ScoredTable join_predictions(const fs::path& predictions, const fs::path& truth, const JoinOptions& options) {

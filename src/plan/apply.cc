@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
-#include "plan/make_plan.h"
 #include "whimbrel/io.h"
+#include "whimbrel/plan.h"
 
 namespace whimbrel {
 namespace {

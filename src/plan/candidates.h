@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "plan/stand_ins.h"
+#include "whimbrel/score.h"
 
 namespace whimbrel {
 

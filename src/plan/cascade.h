@@ -4,9 +4,8 @@
 #include <optional>
 #include <vector>
 
-#include "plan/make_plan.h"
 #include "plan/select.h"
-#include "whimbrel/pipeline.h"
+#include "whimbrel/plan.h"
 
 namespace whimbrel {
 

@@ -1,5 +1,3 @@
-#include "plan/make_plan.h"
-
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -7,12 +5,13 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <set>
+#include <map>
 
 #include "plan/measure.h"
 #include "plan/pareto.h"
 #include "plan/procedures.h"
 #include "plan/workload.h"
+#include "whimbrel/plan.h"
 
 namespace whimbrel {
 namespace {
@@ -29,11 +28,20 @@ void step(const PlanOptions& options, const std::string& line) {
   if (options.on_step) options.on_step(line);
 }
 
-/// All forms of all models, each once.
-std::vector<ModelForm> forms_of(const std::vector<fs::path>& models) {
+fs::path file_of(const ModelForm& form) { return fs::weakly_canonical(form.model_path); }
+
+/// That an INT8 form was made for, where it is installed.
+std::string engine_of(const ModelForm& form) {
+  const bool installed = std::ranges::find(form.engines, form.verdict->engine) != form.engines.end();
+  return std::string(to_string(installed ? form.verdict->engine : form.engines[0]));
+}
+
+/// The files that the user named, and the INT8 models made of them, each once. Other files of the same network (TorchScript
+/// beside ONNX) say the same and are left to those who name them.
+std::vector<PlanForm> forms_of(const std::vector<fs::path>& models) {
   if (models.empty()) throw Error(ErrorCode::invalid_argument, "no models given, expected --model");
-  std::vector<ModelForm> forms;
-  std::set<fs::path> seen;
+  std::vector<PlanForm> forms;
+  std::map<fs::path, std::size_t> model_of;  // by file
   const auto first = load_manifest(models[0]);
   for (const auto& model : models) {
     const auto manifest = load_manifest(model);
@@ -41,10 +49,18 @@ std::vector<ModelForm> forms_of(const std::vector<fs::path>& models) {
       throw Error(ErrorCode::bad_manifest, fmt::format("{}: other labels than {}, expected the same in the same order",
                                                        manifest.labels_path.string(), first.labels_path.string()));
     }
-    for (const auto& form : find_forms(manifest)) {
-      if (seen.insert(fs::weakly_canonical(form.manifest)).second) forms.push_back(form);
+    const auto found = find_forms(model);
+    const auto known = std::ranges::find_if(found, [&](const auto& f) { return model_of.contains(file_of(f)); });
+    const auto index = known == found.end() ? model_of.size() : model_of.at(file_of(*known));
+    for (const auto& form : found) {
+      const bool named = file_of(form) == fs::weakly_canonical(manifest.model_path);
+      if (form.engines.empty() || !(named || form.verdict) || !model_of.emplace(file_of(form), index).second) continue;
+      const std::string engine = form.verdict && form.verdict->keep_fp32 ? engine_of(form) : "auto";
+      forms.push_back({named ? model : form.reference, form.precision, index, engine});
     }
   }
+  if (forms.empty())
+    throw Error(ErrorCode::unsupported, "no engine that is installed reads any of the models; see whimbrel info");
   return forms;
 }
 
@@ -56,7 +72,7 @@ bool same_front_end(const Manifest& a, const Manifest& b) {
 std::string name_of(const MeasuredModel& model, const std::vector<MeasuredModel>& all) {
   const auto alike = [&](const MeasuredModel& other) { return other.manifest.name == model.manifest.name; };
   return std::ranges::count_if(all, alike) < 2 ? model.manifest.name
-                                               : fmt::format("{} ({})", model.manifest.name, model.form.manifest.string());
+                                               : fmt::format("{} ({})", model.manifest.name, model.form.reference.string());
 }
 
 std::vector<std::string> labels_of(const Manifest& manifest) {
@@ -71,27 +87,21 @@ struct Measured {
   std::vector<std::uint8_t> truth;
 };
 
-Measured measure_all(const PlanOptions& options, const std::vector<ModelForm>& forms, const ScratchFolder& scratch) {
+Measured measure_all(const PlanOptions& options, const std::vector<PlanForm>& forms, const ScratchFolder& scratch) {
   Measured measured;
   for (std::size_t i = 0; i < forms.size(); ++i) {
-    const auto manifest = load_manifest(forms[i].manifest);
+    const auto manifest = load_manifest(forms[i].reference);
     step(options, fmt::format("measuring {} ({} of {})", manifest.name, i + 1, forms.size()));
     auto model = measure_model(options, forms[i], scratch, measured.rows);
     if (measured.truth.empty()) {
-      measured.truth = truth_of(options.truth, measured.rows.ids, labels_of(manifest), manifest.window_s);
-      if (std::ranges::count(measured.truth, 0) == std::ssize(measured.truth)) {
-        throw Error(
-            ErrorCode::invalid_argument,
-            fmt::format("{}: no window has a class, expected some positives: without them no model scores better than another",
-                        options.truth.string()));
-      }
+      measured.truth = truth_of(options.truth, measured.rows.ids, labels_of(manifest), manifest.window_s, {.complete = true});
     }
     measured.models.push_back(std::move(model));
   }
   return measured;
 }
 
-Problem problem_of(const PlanOptions& options, const Measured& measured, const Workload& workload, double process_start_s) {
+Problem problem_of(const PlanOptions& options, const Measured& measured, const WorkloadSize& workload, double process_start_s) {
   Problem problem;
   problem.metric = options.metric;
   problem.budget_s = options.budget_s / (1 + kLeastMargin);
@@ -100,7 +110,6 @@ Problem problem_of(const PlanOptions& options, const Measured& measured, const W
                   .windows = workload.windows,
                   .workers = options.cores > 0 ? options.cores : cpu_info().cores_allowed};
   std::vector<const Manifest*> front_ends;
-  std::vector<fs::path> sources;
   for (const auto& model : measured.models) {
     const auto same = std::ranges::find_if(front_ends, [&](const auto* f) { return same_front_end(*f, model.manifest); });
     const auto front_end = static_cast<std::size_t>(same - front_ends.begin());
@@ -109,12 +118,8 @@ Problem problem_of(const PlanOptions& options, const Measured& measured, const W
       problem.cost.front_end_s.push_back(model.front_end_s);
     }
     problem.cost.decode_s = std::max(problem.cost.decode_s, model.decode_s);
-    const auto source = fs::weakly_canonical(model.form.source);
-    const auto found = std::ranges::find(sources, source);
-    const auto index = static_cast<std::size_t>(found - sources.begin());
-    if (found == sources.end()) sources.push_back(source);
     problem.candidates.push_back(
-        {name_of(model, measured.models), index, front_end, model.infer_s, model.startup_s, model.scores});
+        {name_of(model, measured.models), model.form.model, front_end, model.infer_s, model.startup_s, model.scores});
   }
   return problem;
 }
@@ -149,7 +154,7 @@ PredictOptions run_of(const Measured& measured, const Chosen& chosen) {
       run.cascade = chosen.cascade;
       run.cascade->gate = run.models.size();
     }
-    run.models.push_back(model.form.manifest);
+    run.models.push_back(model.form.reference);
     run.members.push_back({.weight = static_cast<double>(times),
                            .engine = model.engine,
                            .batch = model.batch,
@@ -189,9 +194,7 @@ Verified choose_and_verify(const PlanOptions& options, const Measured& measured,
     for (const auto& c : problem.candidates) parts.candidates.push_back({c.name, c.model, c.front_end, c.cost_s, 0, {}});
     const double slower = run.running_s / parts.wall_s(chosen.picks, pass_of(chosen));
     const double windows_share = static_cast<double>(problem.cost.windows) / static_cast<double>(run.windows);
-    double startup_s = problem.cost.start_s;
-    for (const auto& [index, times] : chosen.picks) startup_s += problem.candidates[index].startup_s;
-    verified.wall_s = startup_s + run.running_s * windows_share * run.workers / problem.cost.workers;
+    verified.wall_s = problem.cost.start_s + run.startup_s + run.running_s * windows_share * run.workers / problem.cost.workers;
     verified.margin_s = std::max(kLeastMargin, run.spread) * verified.wall_s;
     problem.cost.slowdown *= slower;
     if (verified.wall_s + verified.margin_s <= options.budget_s) return verified;
@@ -216,14 +219,14 @@ void set_members(const Measured& measured, const Problem& problem, const Chosen&
   std::size_t at = 0;
   for (const auto& [index, times] : chosen.picks) {
     const auto& model = measured.models[index];
-    plan.members.push_back({model.form.manifest, problem.candidates[index].name, model.hash, model.engine, model.form.precision,
-                            model.batch, static_cast<double>(times), model.infer_s, gains[at++]});
+    plan.members.push_back({model.form.reference, problem.candidates[index].name, model.hash, model.engine,
+                            model.form.precision, model.batch, static_cast<double>(times), model.infer_s, gains[at++]});
   }
   plan.cascade = run.cascade;
   plan.expected_share = chosen.share;
 }
 
-Plan plan_of(const PlanOptions& options, const Measured& measured, const Problem& problem, const Workload& workload,
+Plan plan_of(const PlanOptions& options, const Measured& measured, const Problem& problem, const WorkloadSize& workload,
              const Verified& verified, Selector& selector) {
   const auto& comparison = verified.comparison;
   Plan plan{.whimbrel = WHIMBREL_VERSION,
@@ -258,9 +261,8 @@ Plan plan_of(const PlanOptions& options, const Measured& measured, const Problem
 PlanResult make_plan(const PlanOptions& options) {
   const double process_start_s = std::min(1.0, seconds_between(process_start(), Clock::now()));
   const auto forms = forms_of(options.models);
-  if (!fs::is_regular_file(options.truth))
-    throw Error(ErrorCode::not_found, fmt::format("{}: no such truth file, expected a CSV", options.truth.string()));
-  const auto workload = measure_workload(options.workload, load_manifest(forms[0].manifest).grid());
+  if (!fs::exists(options.truth)) throw Error(ErrorCode::not_found, fmt::format("{}: no such truth", options.truth.string()));
+  const auto workload = measure_workload(options.workload, load_manifest(forms[0].reference).grid());
   const ScratchFolder scratch(options.output);
   const auto measured = measure_all(options, forms, scratch);
   auto problem = problem_of(options, measured, workload, process_start_s);

@@ -9,9 +9,7 @@
 #include <set>
 #include <system_error>
 
-#include "whimbrel/engines.h"
 #include "whimbrel/io.h"
-#include "whimbrel/quantize.h"
 
 namespace whimbrel {
 namespace {
@@ -86,25 +84,13 @@ ValidationRows read_rows(const fs::path& index) {
   return rows;
 }
 
-void require_same_rows(const ModelForm& form, const ValidationRows& expected, const ValidationRows& found) {
+void require_same_rows(const PlanForm& form, const ValidationRows& expected, const ValidationRows& found) {
   if (expected.ids == found.ids) return;
   throw Error(
       ErrorCode::bad_manifest,
       fmt::format("{}: {} windows of the validation recordings where the first model has {}, expected the same: models of a "
                   "plan need the same input.window_s, input.hop_s and input.min_signal",
-                  form.manifest.string(), found.ids.size(), expected.ids.size()));
-}
-
-/// "auto", or the engine that an INT8 model was made for: with "auto" its certificate might make the float model run.
-std::string engine_for(const fs::path& model) {
-  for (const auto kind : all_engines()) {
-    if (!engine_reads(kind, model) || !engine_status(kind).available) continue;
-    const auto verdict = parse_verdict(model_remark(kind, model, kCertificateKey));
-    if (!verdict) return "auto";
-    const bool runs = engine_reads(verdict->engine, model) && engine_status(verdict->engine).available;
-    return std::string(to_string(runs ? verdict->engine : kind));
-  }
-  return "auto";
+                  form.reference.string(), found.ids.size(), expected.ids.size()));
 }
 
 void keep_lower(double& value, double other) { value = std::min(value, other); }
@@ -117,9 +103,10 @@ void set_costs(MeasuredModel& model, const TimedRun& run, bool first) {
     model.decode_s = decode_s;
     model.front_end_s = stages.front_end_s / windows;
     model.infer_s = stages.infer_s / windows;
-    model.startup_s = run.startup_s;  // of the first run: the second finds the engine loaded
+    model.startup_s = run.startup_s;
     return;
   }
+  keep_lower(model.startup_s, run.startup_s);  // the first run may have tried settings
   keep_lower(model.decode_s, decode_s);
   keep_lower(model.front_end_s, stages.front_end_s / windows);
   keep_lower(model.infer_s, stages.infer_s / windows);
@@ -142,11 +129,11 @@ ScratchFolder::~ScratchFolder() {
   fs::remove_all(path_, ignored);
 }
 
-MeasuredModel measure_model(const PlanOptions& options, const ModelForm& form, const ScratchFolder& scratch,
+MeasuredModel measure_model(const PlanOptions& options, const PlanForm& form, const ScratchFolder& scratch,
                             ValidationRows& rows) {
-  MeasuredModel model{.form = form, .manifest = load_manifest(form.manifest)};
+  MeasuredModel model{.form = form, .manifest = load_manifest(form.reference)};
   const auto folder = scratch.path() / "model";
-  const PredictOptions run{.models = {form.manifest}, .engine = engine_for(model.manifest.model_path)};
+  const PredictOptions run{.models = {form.reference}, .engine = form.engine};
   const auto first = timed_run(options, run, folder);
   require_all_read(first.result);
   const auto& member = first.result.members.at(0);

@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "plan/make_plan.h"
+#include "whimbrel/models.h"
+#include "whimbrel/plan.h"
 
 namespace whimbrel {
 
@@ -23,8 +24,16 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
+/// One form of one of the models to choose from.
+struct PlanForm {
+  std::filesystem::path reference;  // as --model names it
+  std::string precision;
+  std::size_t model = 0;  // forms of one model share it
+  std::string engine;  // "auto", or that an INT8 model was made for: with "auto" its certificate might make the float one run
+};
+
 struct MeasuredModel {
-  ModelForm form;
+  PlanForm form;
   Manifest manifest;
   std::string engine;
   int batch = 1;
@@ -48,11 +57,12 @@ struct ValidationRows {
 /// @param rows  filled by the first model; those of another one must be the same
 /// @throws as predict(); Error{invalid_argument} where a recording cannot be read to its end, or two have one name;
 /// Error{bad_manifest} for other rows; Error{cancelled}
-MeasuredModel measure_model(const PlanOptions& options, const ModelForm& form, const ScratchFolder& scratch,
+MeasuredModel measure_model(const PlanOptions& options, const PlanForm& form, const ScratchFolder& scratch,
                             ValidationRows& rows);
 
 /// Whole runs of an ensemble.
 struct MeasuredRun {
+  double startup_s = 0;  // of the models
   double running_s = 0;  // wall time without the start
   double spread = 0;     // of running_s from run to run, as a share of it
   std::int64_t windows = 0;

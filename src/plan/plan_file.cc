@@ -8,9 +8,9 @@
 #include <cmath>
 #include <limits>
 
-#include "plan/make_plan.h"
 #include "whimbrel/engines.h"
 #include "whimbrel/io.h"
+#include "whimbrel/plan.h"
 
 namespace whimbrel {
 namespace {

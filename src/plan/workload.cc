@@ -7,7 +7,8 @@
 #include <filesystem>
 #include <optional>
 
-#include "plan/stand_ins.h"
+#include "whimbrel/core.h"
+#include "whimbrel/pipeline.h"
 
 namespace whimbrel {
 namespace {
@@ -17,7 +18,7 @@ constexpr std::int64_t kMostRecordings = 100'000'000;
 constexpr double kLongest_s = 366.0 * 24 * 3600;
 
 /// "200x10min"; nullopt for what is no such word.
-std::optional<Workload> counted(const std::string& word, const WindowGrid& grid) {
+std::optional<WorkloadSize> counted(const std::string& word, const WindowGrid& grid) {
   const auto x = word.find('x');
   std::int64_t count = 0;
   const auto parsed = std::from_chars(word.data(), word.data() + word.size(), count);
@@ -29,7 +30,7 @@ std::optional<Workload> counted(const std::string& word, const WindowGrid& grid)
         fmt::format("workload \"{}\", expected 1..{} recordings of at most a year, such as 200x10min", word, kMostRecordings));
   }
   const auto samples = static_cast<std::int64_t>(std::llround(seconds * grid.sample_rate_hz));
-  return Workload{count * window_count(grid, samples), static_cast<double>(count) * seconds};
+  return WorkloadSize{count * window_count(grid, samples), static_cast<double>(count) * seconds};
 }
 
 double seconds_of(const std::filesystem::path& path) {
@@ -44,12 +45,12 @@ double seconds_of(const std::filesystem::path& path) {
 
 }  // namespace
 
-Workload measure_workload(const std::vector<std::string>& words, const WindowGrid& grid) {
+WorkloadSize measure_workload(const std::vector<std::string>& words, const WindowGrid& grid) {
   if (words.size() == 1) {
     if (const auto workload = counted(words[0], grid)) return *workload;
   }
-  Workload workload;
-  for (const auto& path : recordings_of(words)) {
+  WorkloadSize workload;
+  for (const auto& path : recording_paths(words)) {
     try {
       const double seconds = seconds_of(path);
       workload.audio_s += seconds;

@@ -9,7 +9,7 @@
 
 namespace whimbrel {
 
-struct Workload {
+struct WorkloadSize {
   std::int64_t windows = 0;
   double audio_s = 0;
 };
@@ -17,6 +17,6 @@ struct Workload {
 /// @param words  recordings and folders, or one "200x10min": so many of such a length. What cannot be read is left out with a
 /// warning, as a run does.
 /// @throws Error{not_found}, Error{invalid_argument} for a workload without a window
-Workload measure_workload(const std::vector<std::string>& words, const WindowGrid& grid);
+WorkloadSize measure_workload(const std::vector<std::string>& words, const WindowGrid& grid);
 
 }  // namespace whimbrel

@@ -3,9 +3,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "plan/make_plan.h"
 #include "plan/workload.h"
 #include "whimbrel/io.h"
+#include "whimbrel/plan.h"
 
 namespace whimbrel {
 namespace {
