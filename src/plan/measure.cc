@@ -152,7 +152,10 @@ MeasuredModel measure_model(const PlanOptions& options, const PlanForm& form, co
 MeasuredRun measure_run(const PlanOptions& options, const PredictOptions& run, const ScratchFolder& scratch) {
   const auto folder = scratch.path() / "ensemble";
   const auto first = timed_run(options, run, folder);
-  MeasuredRun measured{.running_s = first.running_s, .windows = first.result.windows, .workers = first.result.workers};
+  MeasuredRun measured{.startup_s = first.startup_s,
+                       .running_s = first.running_s,
+                       .windows = first.result.windows,
+                       .workers = first.result.workers};
   if (first.running_s >= kShortRun_s) return measured;
   const auto second = timed_run(options, run, folder);
   measured.running_s = (first.running_s + second.running_s) / 2;
