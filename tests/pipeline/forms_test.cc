@@ -3,41 +3,17 @@
 #include <gmock/gmock.h>
 
 #include "pipeline/cache_folder.h"
-#include "whimbrel/io.h"
 #include "whimbrel/pipeline.h"
 
 namespace whimbrel {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 class Forms : public InCache {
  protected:
-  fs::path beside(const std::string& name) const { return model_.parent_path() / name; }
-
-  /// The example's network under another name, with a certificate. Protobuf messages that follow each other are one.
-  void write_int8(const std::string& stem, const Verdict& verdict) const {
-    const auto field = [](char tag, const std::string& bytes) {
-      std::string text(1, tag);
-      auto size = bytes.size();
-      for (; size > 127; size >>= 7) text += static_cast<char>(size | 128);
-      return text + static_cast<char>(size) + bytes;
-    };
-    const auto entry = field('\x0a', kCertificateKey) + field('\x12', verdict_json(verdict));  // metadata_props: field 14
-    write(beside(stem + ".onnx"), read_file(beside("dawn_chorus.onnx")) + field('\x72', entry));
-    auto manifest = read_file(model_);
-    const std::string file = "\"dawn_chorus.onnx\"";
-    write(beside(stem + ".toml"), manifest.replace(manifest.find(file), file.size(), "\"" + stem + ".onnx\""));
-  }
-
-  Verdict verdict() const {
-    return {
-        .cpu = "any", .source = "dawn_chorus.onnx", .source_hash = file_hash(beside("dawn_chorus.onnx")), .words = "as good"};
-  }
-
   static std::vector<std::string> names(const std::vector<ModelForm>& forms) {
     std::vector<std::string> found;
     for (const auto& form : forms) found.push_back(form.model_path.filename().string() + " " + form.precision);

@@ -162,6 +162,28 @@ TEST_F(Tuning, AnEngineThatWasNamedAsksNobody) {
   EXPECT_EQ(open_best(load_manifest(model_), {.engine = "onnxruntime"}).setting, (Setting{EngineKind::onnxruntime, 1}));
 }
 
+TEST_F(Tuning, AutoTakesOfAnInt8ModelTheEngineOfItsCertificateAndTheBestBatchForIt) {
+  auto certificate = verdict();
+  certificate.engine = EngineKind::openvino;
+  write_int8("small", certificate);
+  const auto manifest = load_manifest(beside("small.toml"));
+  EXPECT_EQ(open_best(manifest, {.tuning_s = 30}).setting, (Setting{EngineKind::openvino, 1})) << "nothing is known";
+  store_settings(beside("small.onnx"), row(), {{EngineKind::onnxruntime, 8, 300}, {EngineKind::openvino, 4, 200}}, "bench");
+  EXPECT_EQ(open_best(manifest, {}).setting, (Setting{EngineKind::openvino, 4}));
+}
+
+TEST_F(Tuning, AutoRunsTheFloatModelThatACertificatePrefersInItsOwnBestSetting) {
+  auto certificate = verdict();
+  certificate.keep_fp32 = true;
+  certificate.cpu = cpu_info().model;
+  certificate.integer_path = cpu_info().integer_path;
+  write_int8("small", certificate);
+  store_settings(onnx(), row(), settings_, "bench");
+  const auto opened = open_best(load_manifest(beside("small.toml")), {});
+  EXPECT_EQ(opened.model_path.filename(), "dawn_chorus.onnx");
+  EXPECT_EQ(opened.setting, (Setting{EngineKind::openvino, 4}));
+}
+
 TEST_F(Tuning, AutoKeepsWhatAShortSearchFound) {
   const auto manifest = load_manifest(model_);
   const auto first = open_best(manifest, {.tuning_s = 30});
