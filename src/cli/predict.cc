@@ -21,6 +21,8 @@ struct Arguments {
   PredictOptions options;
   std::string shard;
   std::string plan;
+  std::string mean;
+  std::string prior;
   bool json = false;
   bool quiet = false;
 };
@@ -32,6 +34,31 @@ void parse_shard(const std::string& text, PredictOptions& options) {
   if (slash == std::string::npos || first.ptr != text.data() + slash ||
       std::from_chars(first.ptr + 1, end, options.shard_count).ptr != end) {
     throw Error(ErrorCode::invalid_argument, fmt::format("--shard {}, expected I/N, such as 2/8", text));
+  }
+}
+
+/// What a word means. @throws Error{invalid_argument} naming the words there are
+template <class Value>
+Value value_of(std::string_view option, const std::string& found, const std::vector<std::pair<std::string, Value>>& words) {
+  std::vector<std::string> known;
+  for (const auto& [word, value] : words) {
+    if (word == found) return value;
+    known.push_back(word);
+  }
+  const auto closest = closest_word(found, known);
+  throw Error(ErrorCode::invalid_argument, fmt::format("{} {}, expected one of {}{}", option, found, fmt::join(known, ", "),
+                                                       closest.empty() ? "" : fmt::format("; did you mean \"{}\"?", closest)));
+}
+
+void parse_words(const Arguments& arguments, PredictOptions& options) {
+  if (!arguments.mean.empty()) {
+    options.mean = value_of<Mean>(
+        "--mean", arguments.mean,
+        {{"arithmetic", Mean::arithmetic}, {"geometric", Mean::geometric}, {"power", Mean::power}, {"rank", Mean::rank}});
+  }
+  if (!arguments.prior.empty()) {
+    options.post.prior =
+        value_of<Prior>("--prior", arguments.prior, {{"none", Prior::none}, {"max", Prior::max}, {"mean", Prior::mean}});
   }
 }
 
@@ -92,6 +119,7 @@ int run(Arguments& arguments) {
   auto& options = arguments.options;
   if (!arguments.shard.empty()) parse_shard(arguments.shard, options);
   if (!arguments.plan.empty()) apply_plan(read_plan(arguments.plan), options);
+  parse_words(arguments, options);
   options.cancel = &stop_on_signals();
   options.on_progress = show_progress;
 
@@ -106,36 +134,16 @@ int run(Arguments& arguments) {
   return result.count(RecordingState::done) == result.recordings.size() ? 0 : 1;
 }
 
-/// An option whose value is one of a few words.
-template <class Enum, class Target>
-CLI::Option* add_word(CLI::App& app, const std::string& name, Target& target, std::vector<std::pair<std::string, Enum>> words,
-                      const std::string& description) {
-  const auto set = [&target, name, words = std::move(words)](const std::string& found) {
-    std::vector<std::string> known;
-    for (const auto& [word, value] : words) {
-      if (word == found) {
-        target = value;
-        return;
-      }
-      known.push_back(word);
-    }
-    const auto closest = closest_word(found, known);
-    throw CLI::ValidationError(name, fmt::format("\"{}\", expected one of {}{}", found, fmt::join(known, ", "),
-                                                 closest.empty() ? "" : fmt::format("; did you mean \"{}\"?", closest)));
-  };
-  return app.add_option_function<std::string>(name, set, description);
-}
-
-void add_post_processing(CLI::App& app, PredictOptions& options) {
-  auto& post = options.post;
+void add_post_processing(CLI::App& app, Arguments& arguments) {
+  auto& post = arguments.options.post;
   const char* group = "Post-processing (replaces [postprocess] of the first manifest)";
   app.add_flag("--no-postprocess", post.ignore_manifest, "Begin with nothing of the manifest's [postprocess]")->group(group);
   app.add_option("--smooth", post.smooth, "Weights of neighbouring windows, such as 0.1,0.2,0.4,0.2,0.1")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->group(group);
-  add_word<Prior>(app, "--prior", post.prior, {{"none", Prior::none}, {"max", Prior::max}, {"mean", Prior::mean}},
-                  "Scores times the recording's max or mean of the class; none: not")
+  app.add_option("--prior", arguments.prior,
+                 "max or mean: scores times the recording's maximum or mean of the class; none: not")
       ->group(group);
   app.add_option("--prior-power", post.prior_power, "Of that maximum or mean; default: 1")->group(group);
   app.add_option("--merge", post.merge_gap_s,
@@ -183,12 +191,9 @@ Verb add_predict(CLI::App& root) {
   app->add_option("--top-k", o.top_k, "Most detections a window; default: all")->check(CLI::PositiveNumber);
   app->add_option("--sample-submission", o.sample_submission, "CSV whose rows and columns submission.csv must have (kaggle)");
   app->add_flag("--embeddings", o.embeddings, "Write embeddings.npy too, from the model's embedding output");
-  add_word<Mean>(
-      *app, "--mean", o.mean,
-      {{"arithmetic", Mean::arithmetic}, {"geometric", Mean::geometric}, {"power", Mean::power}, {"rank", Mean::rank}},
-      "Of an ensemble: arithmetic, geometric, power or rank; default: arithmetic");
+  app->add_option("--mean", arguments->mean, "Of an ensemble: arithmetic, geometric, power or rank; default: arithmetic");
   app->add_option("--mean-power", o.mean_power, "Exponent of --mean power")->check(CLI::PositiveNumber)->capture_default_str();
-  add_post_processing(*app, o);
+  add_post_processing(*app, *arguments);
   app->add_option("--shard", arguments->shard, "I/N: every N-th recording, beginning with the I-th");
   app->add_flag("--json", arguments->json, "Print run.json's object instead of the summary");
   app->add_flag("--quiet", arguments->quiet, "No progress and no summary; warnings and errors remain");

@@ -107,7 +107,7 @@ std::vector<double> TomlReader::numbers(std::string_view key) {
   if (array == nullptr) refuse(key, "an array of numbers");
   for (const auto& element : *array) {
     if (!element.is_number()) refuse(key, "an array of numbers");
-    values.push_back(*element.value<double>());
+    values.push_back(element.value_or(0.0));
   }
   return values;
 }
