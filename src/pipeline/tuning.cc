@@ -126,7 +126,7 @@ void replace_entry(const fs::path& path, const Json& key, Json entry) {
 
 fs::path tuning_path() {
   const auto folder = [](const char* name) -> fs::path {
-    const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets it
+    const char* value = std::getenv(name);
     return value == nullptr ? "" : value;
   };
   if (const auto cache = folder("WHIMBREL_CACHE"); !cache.empty()) return cache / "tuning.json";
