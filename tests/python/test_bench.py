@@ -32,6 +32,7 @@ def bench(whimbrel, *words):
 def own_cache(monkeypatch, tmp_path):
     """What is found here must not choose the engine of other tests' runs."""
     monkeypatch.setenv("WHIMBREL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a bench that is killed leaves its folder
 
 
 @pytest.fixture
