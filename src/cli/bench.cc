@@ -110,7 +110,9 @@ int run(Arguments& arguments) {
   start_console(quiet ? Verbosity::quiet : Verbosity::normal);
   auto& options = arguments.options;
   options.models = find_models(arguments.models);
-  for (const auto& word : arguments.engines) options.engines.push_back(engine_from_string(word).value());
+  for (const auto& word : arguments.engines) {
+    if (const auto kind = engine_from_string(word)) options.engines.push_back(*kind);  // the parser lets no other word through
+  }
   options.cancel = &stop_on_signals();
   if (!quiet) options.on_step = [](const std::string& line) { fmt::print(stderr, "{}\n", printable(line)); };
   const auto result = bench(options);

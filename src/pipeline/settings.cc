@@ -145,8 +145,8 @@ OpenedModel open_by_trial(const Manifest& manifest, const OpenRequest& request, 
   log(LogLevel::info, fmt::format("{}: {} with batch {}, {}; whimbrel bench finds the best setting for all later runs",
                                   model.filename().string(), to_string(setting.engine), setting.batch,
                                   tried == 1 ? "without time to try another" : fmt::format("the best of {} tried", tried)));
-  // Kept for runs without a batch, which would take the best at one batch for the best of all; and only if it beat something.
-  if (request.batch == 0 && tried > 1) store_settings(model, manifest.row_shape(), found.settings, "quick");
+  // Also where nothing else could be tried: the next run should give the same bits.
+  store_settings(model, manifest.row_shape(), found.settings, Tuned::quick, request.batch);
   return std::move(found.winner.opened);
 }
 
@@ -156,7 +156,7 @@ OpenedModel open_best(const Manifest& manifest, const OpenRequest& request) {
   const auto choice = choose(manifest.model_path, request.engine);
   const Setting plain{choice.engine, request.batch > 0 ? request.batch : kDefaultBatch};
   if (request.engine != "auto") return open_with(manifest, request, choice.model, plain);
-  const auto known = known_setting(find_settings(choice.model, manifest.row_shape()), choice, request.batch);
+  const auto known = known_setting(find_settings(choice.model, manifest.row_shape(), request.batch), choice, request.batch);
   if (known) return open_with(manifest, request, choice.model, *known);
   if (choice.engine_is_fixed || request.tuning_s <= 0) return open_with(manifest, request, choice.model, plain);
   return open_by_trial(manifest, request, choice.model);

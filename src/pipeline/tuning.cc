@@ -106,13 +106,16 @@ class Lock {
 
 std::string now_text() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
 
-void replace_entry(const fs::path& path, const Json& key, Json entry) {
+constexpr auto kBatch = "for_batch";
+
+template <class Replaces>
+void replace_entries(const fs::path& path, const Replaces& replaces, Json entry) {
   fs::create_directories(path.parent_path());
   const Lock lock(path.string() + ".lock");
   auto entries = read_entries(path);
   Json kept = Json::array();
   for (auto& other : entries) {
-    if (other.is_object() && !has_key(other, key)) kept.push_back(std::move(other));
+    if (other.is_object() && !replaces(other)) kept.push_back(std::move(other));
   }
   while (kept.size() >= kMostEntries) kept.erase(0);
   kept.push_back(std::move(entry));
@@ -126,7 +129,7 @@ void replace_entry(const fs::path& path, const Json& key, Json entry) {
 
 fs::path tuning_path() {
   const auto folder = [](const char* name) -> fs::path {
-    const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets it
+    const char* value = std::getenv(name);
     return value == nullptr ? "" : value;
   };
   if (const auto cache = folder("WHIMBREL_CACHE"); !cache.empty()) return cache / "tuning.json";
@@ -135,17 +138,23 @@ fs::path tuning_path() {
   return home.empty() ? fs::path() : home / ".cache" / "whimbrel" / "tuning.json";
 }
 
-std::vector<TunedSetting> find_settings(const fs::path& model, const Shape& row_shape) {
+std::vector<TunedSetting> find_settings(const fs::path& model, const Shape& row_shape, int batch) {
   const auto entries = read_entries(tuning_path());
   if (entries.empty()) return {};  // what follows costs reading the model
   const auto key = key_of(model, row_shape);
-  const auto found = std::ranges::find_if(entries, [&](const auto& entry) { return entry.is_object() && has_key(entry, key); });
-  if (found == entries.end() || found->value("engines", Json()) != versions_for(model)) return {};
-  return parse_settings(*found);
+  const auto versions = versions_for(model);
+  for (const int wanted : {batch, 0}) {
+    for (const auto& entry : entries) {
+      if (!entry.is_object() || !has_key(entry, key) || entry.value("engines", Json()) != versions) continue;
+      if (entry.value(kBatch, Json()) != wanted) continue;
+      if (auto settings = parse_settings(entry); !settings.empty()) return settings;
+    }
+  }
+  return {};
 }
 
-void store_settings(const fs::path& model, const Shape& row_shape, const std::vector<TunedSetting>& settings,
-                    const std::string& how) {
+void store_settings(const fs::path& model, const Shape& row_shape, const std::vector<TunedSetting>& settings, Tuned how,
+                    int batch) {
   const auto path = tuning_path();
   if (path.empty() || settings.empty()) return;
   try {
@@ -153,19 +162,23 @@ void store_settings(const fs::path& model, const Shape& row_shape, const std::ve
     Json entry = key;
     entry["engines"] = versions_for(model);
     entry["model"] = model.filename().string();
-    entry["how"] = how;
+    entry["how"] = how == Tuned::bench ? "bench" : "quick";
+    entry[kBatch] = batch;
     entry["when"] = now_text();
     for (const auto& s : settings) {
       entry["settings"].push_back({{"engine", to_string(s.engine)}, {"batch", s.batch}, {"windows_per_s", s.windows_per_s}});
     }
-    replace_entry(path, key, std::move(entry));
+    const auto replaces = [&](const Json& other) {
+      return has_key(other, key) && (how == Tuned::bench || other.value(kBatch, Json()) == batch);
+    };
+    replace_entries(path, replaces, std::move(entry));
   } catch (const std::exception& error) {  // a run does not need it
     log(LogLevel::debug, fmt::format("the setting of {} is not kept: {}", model.string(), error.what()));
   }
 }
 
 void remember_settings(const fs::path& model, const Shape& row_shape, const std::vector<TunedSetting>& settings) {
-  store_settings(model, row_shape, settings, "bench");
+  store_settings(model, row_shape, settings, Tuned::bench);
 }
 
 }  // namespace whimbrel

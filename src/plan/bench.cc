@@ -8,9 +8,8 @@
 #include <fstream>
 #include <set>
 
+#include "plan/bench_summary.h"
 #include "plan/candidate.h"
-#include "plan/cpu_peak.h"
-#include "plan/statistics.h"
 #include "whimbrel/io.h"
 #include "whimbrel/plan.h"
 
@@ -19,10 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using plan::Candidate;
+using plan::Peaks;
 
 constexpr int kRounds = 9;  // the interval is then from the second to the second last of them
-constexpr double kPeak_s = 0.02;
-constexpr double kSteady = 0.1;
 constexpr std::int64_t kNoiseWindows = 8;
 constexpr std::size_t kRecordedWindows = 64;
 constexpr double kThreshold = 0.5;  // of a detection, for agreement
@@ -31,18 +29,6 @@ void step(const BenchOptions& options, const std::string& line) {
   if (options.cancel != nullptr && *options.cancel) throw Error(ErrorCode::cancelled, "bench: stopped as asked");
   if (options.on_step) options.on_step(line);
 }
-
-/// What the FMA and the integer loop reached, round after round.
-struct Peaks {
-  int cores = 1;
-  std::vector<double> fma_per_s, integer_per_s;
-
-  void measure() {
-    const auto peak = plan::measure_peak(cores, kPeak_s);
-    fma_per_s.push_back(peak.fma_per_s / cores);
-    integer_per_s.push_back(peak.integer_per_s / cores);
-  }
-};
 
 /// A folder for windows and outputs, gone afterwards.
 class TemporaryFolder {
@@ -312,54 +298,6 @@ class ModelBench {
   std::int64_t in_use_ = 0;
 };
 
-std::string row_text(const BenchModel& model, const BenchRow& row) {
-  return fmt::format("{} {} batch {} x {} worker{}", model.forms[row.form].form.model_path.filename().string(),
-                     to_string(row.engine), row.batch, row.workers, row.workers == 1 ? "" : "s");
-}
-
-/// What may be said of the two fastest rows.
-std::string ranking_of(const BenchModel& model, bool steady, double unsteadiness) {
-  if (!model.best) return "nothing could be measured";
-  if (model.rows.size() < 2 || !model.rows[1].error.empty()) return "one row: nothing to rank";
-  const auto &first = model.rows[0], &second = model.rows[1];
-  const auto pair =
-      fmt::format("{} ({:.1f}..{:.1f} windows/s) and {} ({:.1f}..{:.1f})", row_text(model, first), first.windows_per_s.low,
-                  first.windows_per_s.high, row_text(model, second), second.windows_per_s.low, second.windows_per_s.high);
-  if (!plan::are_apart(first.windows_per_s, second.windows_per_s)) {
-    return pair + " cannot be ranked on this machine now: their intervals overlap" +
-           (steady ? "" : fmt::format(", and its own speed varied by {:.0f} %", 100 * unsteadiness));
-  }
-  if (!steady) {
-    return fmt::format("this machine is too unsteady to rank close rows: its own speed varied by {:.0f} %; {} were apart",
-                       100 * unsteadiness, pair);
-  }
-  return fmt::format("{} is the fastest: {:.2f}x {}", row_text(model, first),
-                     first.windows_per_s.value / second.windows_per_s.value, row_text(model, second));
-}
-
-void add_peaks(const Peaks& peaks, BenchResult& result) {
-  result.integer_loop = plan::integer_loop();
-  if (peaks.fma_per_s.empty()) return;
-  const auto [low, high] = std::ranges::minmax(peaks.fma_per_s);
-  result.fma_per_s = high;
-  result.integer_per_s = std::ranges::max(peaks.integer_per_s);
-  result.unsteadiness = (high - low) / plan::percentile(peaks.fma_per_s, 0.5);
-  result.steady = result.unsteadiness <= kSteady;
-}
-
-void add_shares(BenchResult& result) {
-  for (auto& model : result.models) {
-    for (auto& row : model.rows) {
-      const auto& form = model.forms[row.form];
-      const double peak = form.form.precision == "int8" ? result.integer_per_s : result.fma_per_s;
-      if (!row.error.empty() || form.macs == 0 || peak <= 0) continue;
-      const int cores = std::min(row.workers, result.cpu.cores_allowed);
-      row.peak_share = 2.0 * static_cast<double>(form.macs) * row.windows_per_s.value / (peak * cores);
-    }
-    model.ranking = ranking_of(model, result.steady, result.unsteadiness);
-  }
-}
-
 /// For later runs of predict(): the best settings of each form on all cores.
 void remember(const BenchModel& model, int cores) {
   for (std::size_t f = 0; f < model.forms.size(); ++f) {
@@ -400,8 +338,7 @@ BenchResult bench(const BenchOptions& options) {
     };
     if (std::ranges::any_of(result.models, uses)) result.engines.push_back(engine_status(kind));
   }
-  add_peaks(peaks, result);
-  add_shares(result);
+  plan::summarize(peaks, result);
   if (options.engines.empty() && options.batches.empty() && options.workers.empty()) {
     for (const auto& model : result.models) remember(model, result.cpu.cores_allowed);
   }

@@ -38,11 +38,13 @@ class BenchedSession {
   /// Opens the session and runs it for the first time.
   Json open(const Json& command) {
     const auto manifest = load_manifest(command.at("model").get<std::string>());
-    const auto engine = engine_from_string(command.at("engine").get<std::string>()).value();
+    const auto word = command.at("engine").get<std::string>();
+    const auto engine = engine_from_string(word);
+    if (!engine) throw Error(ErrorCode::internal, "bench-row: engine \"" + word + "\"");
     batch_ = command.at("batch").get<int>();
     SessionOptions options{.batch = batch_, .workers = command.at("workers").get<int>(), .row_shape = manifest.row_shape()};
     if (!manifest.clip_output.empty()) options.outputs = {manifest.clip_output};
-    session_ = open_session(engine, manifest.model_path, options);
+    session_ = open_session(*engine, manifest.model_path, options);
     const auto opened = Clock::now();
     need_runners(1);
     const auto begin = Clock::now();

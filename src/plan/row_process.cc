@@ -13,8 +13,6 @@
 #include <cstring>
 #include <system_error>
 
-extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to us
-
 namespace whimbrel::plan {
 namespace {
 

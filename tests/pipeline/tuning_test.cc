@@ -58,7 +58,7 @@ TEST_F(Tuning, LiesWhereTheEnvironmentSays) {
 
 TEST_F(Tuning, FindsWhatWasStoredInItsOrder) {
   EXPECT_THAT(found(), IsEmpty());
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   const auto settings = found();
   ASSERT_THAT(settings, SizeIs(2));
   EXPECT_EQ(settings[0].engine, EngineKind::openvino);
@@ -69,9 +69,9 @@ TEST_F(Tuning, FindsWhatWasStoredInItsOrder) {
 }
 
 TEST_F(Tuning, ReplacesAnEntryAndKeepsOthers) {
-  store_settings(onnx(), row(), settings_, "quick");
-  store_settings(onnx(), {1, 64, 500}, {{EngineKind::onnxruntime, 8, 90}}, "bench");
-  store_settings(onnx(), row(), {{EngineKind::onnxruntime, 2, 300}}, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::quick);
+  store_settings(onnx(), {1, 64, 500}, {{EngineKind::onnxruntime, 8, 90}}, Tuned::bench);
+  store_settings(onnx(), row(), {{EngineKind::onnxruntime, 2, 300}}, Tuned::bench);
   ASSERT_THAT(found(), SizeIs(1));
   EXPECT_EQ(found()[0].batch, 2);
   EXPECT_EQ(find_settings(onnx(), {1, 64, 500}).at(0).batch, 8);
@@ -79,25 +79,25 @@ TEST_F(Tuning, ReplacesAnEntryAndKeepsOthers) {
 }
 
 TEST_F(Tuning, DoesNotSpeakOfAnotherFile) {
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   std::ofstream(onnx(), std::ios::app) << '\0';
   EXPECT_THAT(found(), IsEmpty());
 }
 
 TEST_F(Tuning, DoesNotSpeakOfAnotherCpu) {
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   change("\"cpu\": \"", "\"cpu\": \"another ");
   EXPECT_THAT(found(), IsEmpty());
 }
 
 TEST_F(Tuning, DoesNotSpeakOfAnotherNumberOfCores) {
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   change("\"cores\": ", "\"cores\": 10");
   EXPECT_THAT(found(), IsEmpty());
 }
 
 TEST_F(Tuning, DoesNotSpeakOfAnotherVersionOfAnEngine) {
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   change("\"onnxruntime\": \"", "\"onnxruntime\": \"0.");
   EXPECT_THAT(found(), IsEmpty());
 }
@@ -109,12 +109,12 @@ TEST_F(Tuning, WarnsOfAFileThatIsNone) {
     EXPECT_THAT(found(), IsEmpty()) << spoilt;
     EXPECT_THAT(warnings_, HasSubstr("not a tuning file")) << spoilt;
   }
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   EXPECT_THAT(found(), SizeIs(2));
 }
 
 TEST_F(Tuning, PassesOverASpoiltEntry) {
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   change("\"engine\": \"openvino\"", "\"engine\": \"abacus\"");
   EXPECT_THAT(found(), IsEmpty());
   write(tuning_path(), R"({"format": 1, "entries": [3, null, {"settings": 1}, []]})");
@@ -123,7 +123,7 @@ TEST_F(Tuning, PassesOverASpoiltEntry) {
 
 TEST_F(Tuning, DoesNotFailWhereNothingCanBeWritten) {
   use_cache("/dev/null/nowhere");
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   EXPECT_THAT(found(), IsEmpty());
   EXPECT_EQ(warnings_, "");
 }
@@ -133,7 +133,8 @@ TEST_F(Tuning, LosesNothingWhenManyWriteAtOnce) {
   {
     std::vector<std::jthread> writers;
     for (int w = 1; w <= kWriters; ++w) {
-      writers.emplace_back([this, w] { store_settings(onnx(), {1, 64, w}, {{EngineKind::onnxruntime, w, 1.0}}, "quick"); });
+      writers.emplace_back(
+          [this, w] { store_settings(onnx(), {1, 64, w}, {{EngineKind::onnxruntime, w, 1.0}}, Tuned::quick); });
     }
   }
   for (int w = 1; w <= kWriters; ++w) {
@@ -144,7 +145,7 @@ TEST_F(Tuning, LosesNothingWhenManyWriteAtOnce) {
 }
 
 TEST_F(Tuning, AutoTakesTheBestSettingKnown) {
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   const auto opened = open_best(load_manifest(model_), {.workers = 1});
   EXPECT_EQ(opened.setting, (Setting{EngineKind::openvino, 4}));
   EXPECT_EQ(opened.session->input().shape[0], 4);
@@ -152,13 +153,13 @@ TEST_F(Tuning, AutoTakesTheBestSettingKnown) {
 }
 
 TEST_F(Tuning, AutoTakesTheBestEngineOfABatchThatWasNamed) {
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   EXPECT_EQ(open_best(load_manifest(model_), {.batch = 1}).setting, (Setting{EngineKind::onnxruntime, 1}));
   EXPECT_EQ(open_best(load_manifest(model_), {.batch = 3}).setting, (Setting{EngineKind::openvino, 3})) << "never measured";
 }
 
 TEST_F(Tuning, AnEngineThatWasNamedAsksNobody) {
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   EXPECT_EQ(open_best(load_manifest(model_), {.engine = "onnxruntime"}).setting, (Setting{EngineKind::onnxruntime, 1}));
 }
 
@@ -168,7 +169,8 @@ TEST_F(Tuning, AutoTakesOfAnInt8ModelTheEngineOfItsCertificateAndTheBestBatchFor
   write_int8("small", certificate);
   const auto manifest = load_manifest(beside("small.toml"));
   EXPECT_EQ(open_best(manifest, {.tuning_s = 30}).setting, (Setting{EngineKind::openvino, 1})) << "nothing is known";
-  store_settings(beside("small.onnx"), row(), {{EngineKind::onnxruntime, 8, 300}, {EngineKind::openvino, 4, 200}}, "bench");
+  store_settings(beside("small.onnx"), row(), {{EngineKind::onnxruntime, 8, 300}, {EngineKind::openvino, 4, 200}},
+                 Tuned::bench);
   EXPECT_EQ(open_best(manifest, {}).setting, (Setting{EngineKind::openvino, 4}));
 }
 
@@ -178,7 +180,7 @@ TEST_F(Tuning, AutoRunsTheFloatModelThatACertificatePrefersInItsOwnBestSetting) 
   certificate.cpu = cpu_info().model;
   certificate.integer_path = cpu_info().integer_path;
   write_int8("small", certificate);
-  store_settings(onnx(), row(), settings_, "bench");
+  store_settings(onnx(), row(), settings_, Tuned::bench);
   const auto opened = open_best(load_manifest(beside("small.toml")), {});
   EXPECT_EQ(opened.model_path.filename(), "dawn_chorus.onnx");
   EXPECT_EQ(opened.setting, (Setting{EngineKind::openvino, 4}));
@@ -191,6 +193,23 @@ TEST_F(Tuning, AutoKeepsWhatAShortSearchFound) {
   EXPECT_THAT(text(), HasSubstr("\"how\": \"quick\""));
   ASSERT_THAT(found(), ::testing::Not(IsEmpty()));
   EXPECT_EQ(open_best(manifest, {}).setting, first.setting) << "without any time to search";
+}
+
+TEST_F(Tuning, AutoKeepsWhatItFoundForABatchApart) {
+  const auto manifest = load_manifest(model_);
+  const auto first = open_best(manifest, {.batch = 3, .tuning_s = 30});
+  EXPECT_EQ(first.setting.batch, 3);
+  EXPECT_THAT(found(), IsEmpty()) << "nothing is known of other batches";
+  EXPECT_EQ(open_best(manifest, {.batch = 3}).setting, first.setting);
+}
+
+TEST_F(Tuning, WhatWasFoundForABatchComesBeforeTheRestUntilABench) {
+  store_settings(onnx(), row(), {{EngineKind::onnxruntime, 3, 90}}, Tuned::quick, 3);
+  store_settings(onnx(), row(), settings_, Tuned::quick);
+  EXPECT_EQ(find_settings(onnx(), row(), 3).at(0).engine, EngineKind::onnxruntime);
+  EXPECT_EQ(find_settings(onnx(), row(), 5).at(0).engine, EngineKind::openvino);
+  store_settings(onnx(), row(), settings_, Tuned::bench);
+  EXPECT_EQ(find_settings(onnx(), row(), 3).at(0).engine, EngineKind::openvino);
 }
 
 TEST_F(Tuning, AutoKeepsNothingWithoutASearch) {
