@@ -46,6 +46,14 @@ struct Cascade {
   double offset = 0;
 };
 
+/// What a plan expects of the run: for the record, beside what came of it.
+struct Expectation {
+  double wall_s = 0;
+  double wall_margin_s = 0;
+  std::int64_t windows = 0;
+  double score = 0;
+};
+
 /// How members' scores become one. docs/postprocessing.md has the formulas.
 enum class Mean { arithmetic, geometric, power, rank };
 
@@ -70,6 +78,7 @@ struct PredictOptions {
   std::vector<std::filesystem::path> models;  // manifests or model files; more than one is an ensemble
   std::vector<MemberSettings> members;        // empty, or one for each of `models`
   std::optional<Cascade> cascade;
+  std::optional<Expectation> expected;
   double budget_s = 0;  // from the start of the process to the last file written; 0: none
   std::filesystem::path out_dir;
   std::string engine = "auto";  // or an engine's name

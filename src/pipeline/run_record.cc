@@ -1,5 +1,6 @@
 #include "pipeline/run_record.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "whimbrel/io.h"
@@ -94,6 +95,19 @@ Json summary_json(const PredictResult& result) {
             {"wait_s", result.stages.wait_s}}}};
 }
 
+/// A run may have other windows than were planned: rates compare.
+Json plan_json(const Expectation& expected, const PredictResult& result) {
+  const auto windows = static_cast<double>(result.windows);
+  const double expected_s = windows * expected.wall_s / static_cast<double>(std::max<std::int64_t>(expected.windows, 1));
+  return {{"expected_wall_s", expected.wall_s},
+          {"wall_margin_s", expected.wall_margin_s},
+          {"expected_windows", expected.windows},
+          {"expected_score", expected.score},
+          {"actual_wall_s", result.wall_s},
+          {"actual_windows", result.windows},
+          {"actual_by_expected", expected_s > 0 ? Json(result.wall_s / expected_s) : Json(nullptr)}};
+}
+
 }  // namespace
 
 std::vector<MemberResult> describe_members(const Ensemble& ensemble) {
@@ -119,6 +133,7 @@ std::filesystem::path write_run_record(const PredictOptions& options, const Pred
   for (const auto& member : result.members) record["models"].push_back(member_json(member));
   record["summary"] = summary_json(result);
   if (options.budget_s > 0) record["budget"] = budget_json(options, result);
+  if (options.expected) record["plan"] = plan_json(*options.expected, result);
   record["recordings"] = Json::array();
   for (const auto& recording : result.recordings) record["recordings"].push_back(recording_json(recording));
 

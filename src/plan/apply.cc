@@ -43,6 +43,7 @@ void apply_plan(const Plan& plan, PredictOptions& options) {
     options.members.push_back(std::move(settings));
   }
   options.cascade = plan.cascade;
+  options.expected = Expectation{plan.expected_wall_s, plan.wall_margin_s, plan.workload_windows, plan.expected_score};
 }
 
 }  // namespace whimbrel

@@ -30,10 +30,10 @@ void step(const PlanOptions& options, const std::string& line) {
 
 fs::path file_of(const ModelForm& form) { return fs::weakly_canonical(form.model_path); }
 
-/// That an INT8 form was made for, where it is installed.
-std::string engine_of(const ModelForm& form) {
-  const bool installed = std::ranges::find(form.engines, form.verdict->engine) != form.engines.end();
-  return std::string(to_string(installed ? form.verdict->engine : form.engines[0]));
+/// The engine that an INT8 form was made for, where it is installed.
+std::string engine_of(const ModelForm& form, EngineKind made_for) {
+  const bool installed = std::ranges::find(form.engines, made_for) != form.engines.end();
+  return std::string(to_string(installed ? made_for : form.engines[0]));
 }
 
 /// The files that the user named, and the INT8 models made of them, each once. Other files of the same network (TorchScript
@@ -55,7 +55,7 @@ std::vector<PlanForm> forms_of(const std::vector<fs::path>& models) {
     for (const auto& form : found) {
       const bool named = file_of(form) == fs::weakly_canonical(manifest.model_path);
       if (form.engines.empty() || !(named || form.verdict) || !model_of.emplace(file_of(form), index).second) continue;
-      const std::string engine = form.verdict && form.verdict->keep_fp32 ? engine_of(form) : "auto";
+      const std::string engine = form.verdict && form.verdict->keep_fp32 ? engine_of(form, form.verdict->engine) : "auto";
       forms.push_back({named ? model : form.reference, form.precision, index, engine});
     }
   }

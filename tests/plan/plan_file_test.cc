@@ -188,6 +188,8 @@ TEST_F(PlanFile, AppliedSetsModelsMembersAndCascade) {
   EXPECT_EQ(options.members[1].model_hash, plan_.members[1].hash);
   EXPECT_EQ(options.cascade->threshold, plan_.cascade->threshold);
   EXPECT_EQ(options.budget_s, 5);
+  EXPECT_EQ(options.expected->wall_s, 6500.5);
+  EXPECT_EQ(options.expected->windows, 24000);
 }
 
 TEST_F(PlanFile, AppliedOnAnotherCpuKeepsWeightsAndMeasuresAnew) {

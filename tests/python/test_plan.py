@@ -163,9 +163,13 @@ def test_plan_runs_as_planned(whimbrel, networks, recordings, planned, tmp_path)
     path, report = planned
     members = report["plan"]["members"]
     ensemble = scores(whimbrel, recordings, tmp_path / "plan", "--plan", path)
-    models = json.loads((tmp_path / "plan/run.json").read_text())["models"]
+    record = json.loads((tmp_path / "plan/run.json").read_text())
+    models = record["models"]
     assert [(m["name"], m["engine"], m["batch"]) for m in models] == [(m["name"], m["engine"], m["batch"]) for m in members]
     assert [m["hash_xxh3_128"] for m in models] == [m["hash_xxh3_128"] for m in members]
+    expected, actual = record["plan"]["expected_wall_s"] / 6000, record["summary"]["wall_s"] / (6 * SECONDS)
+    assert record["plan"]["actual_windows"] == 6 * SECONDS
+    assert record["plan"]["actual_by_expected"] == pytest.approx(actual / expected, rel=1e-4)
     mean = sum(
         m["weight"] * scores(whimbrel, recordings, tmp_path / m["name"], "--model", networks / f"{m['name']}.toml")
         for m in members
