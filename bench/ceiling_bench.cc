@@ -51,7 +51,7 @@ Reading read_all(const Ensemble& ensemble, std::span<char*> recordings) {
   for (const char* path : recordings) {
     RecordingSource source(ensemble, 0, path);
     StageTimes times;
-    while (const auto n = source.read(16, times).size()) reading.windows += static_cast<std::int64_t>(n);
+    while (const auto n = source.read(16, nullptr, times).size()) reading.windows += static_cast<std::int64_t>(n);
   }
   reading.cpu_s = thread_cpu_s() - begin;
   return reading;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <string>
@@ -19,8 +20,10 @@ namespace {
 
 struct Arguments {
   PredictOptions options;
+  std::vector<std::string> models;
   std::string shard;
   std::string plan;
+  std::string budget;
   std::string mean;
   std::string prior;
   bool json = false;
@@ -80,14 +83,39 @@ void print_summary(const PredictResult& result) {
              running > 0 ? static_cast<double>(result.windows) / running : 0, decoded_s / result.wall_s, result.workers,
              result.workers == 1 ? "" : "s");
   for (const auto& member : result.members) {
+    if (member.shift_s != 0) continue;
     fmt::print("  model  {} ({} {}, batch {})\n", member.name, member.engine, member.engine_version, member.batch);
   }
   fmt::print("  time   start {}, then {}\n", duration_text(result.stages.start_s), stage_text(result.stages));
   fmt::print("  cpu    {:.0f} % of {} core{}, peak memory {}\n", 100 * result.cpu_s / (result.wall_s * result.workers),
              result.workers, result.workers == 1 ? "" : "s", size_text(static_cast<double>(result.peak_rss_bytes)));
   if (result.rows_filled > 0)
-    fmt::print("  filled {} rows that no recording gave, with the mean of each class\n", result.rows_filled);
+    fmt::print("  filled {} rows that were not scored, with the mean of each class\n", result.rows_filled);
   for (const auto& file : result.files) fmt::print("  wrote  {}\n", printable(file.string()));
+}
+
+/// What the time budget cost, on stderr: members that were dropped, once each, and how many windows went without one.
+void print_budget(const PredictResult& result) {
+  for (std::size_t m = 0; m < result.members.size(); ++m) {
+    const auto of_m = [m](const BudgetChange& change) { return change.member == m; };
+    const auto first = std::ranges::find_if(result.budget_changes, of_m);
+    if (!result.members[m].opened) fmt::print(stderr, "budget: {} was not opened\n", result.members[m].name);
+    if (first == result.budget_changes.end() || result.members[m].shift_s != 0) continue;
+    std::int64_t without = 0;
+    std::int64_t since = -1;
+    for (const auto& change : result.budget_changes) {
+      if (!of_m(change)) continue;
+      if (change.dropped)
+        since = change.windows_read;
+      else
+        without += change.windows_read - std::exchange(since, -1);
+    }
+    if (since >= 0) without += result.windows_read - since;
+    fmt::print(stderr, "budget: {} dropped after {}, and scored all but {} of {} windows\n", result.members[m].name,
+               duration_text(first->at_s), without, result.windows_read);
+  }
+  if (result.out_of_time)
+    fmt::print(stderr, "budget: the time ran out; {} rows hold the mean of each class\n", result.rows_filled);
 }
 
 /// Names on stderr what is missing from the output. Reasons were logged when they happened.
@@ -118,7 +146,9 @@ int run(Arguments& arguments) {
   start_console(arguments.quiet || arguments.json ? Verbosity::quiet : Verbosity::normal);
   auto& options = arguments.options;
   if (!arguments.shard.empty()) parse_shard(arguments.shard, options);
+  options.models = find_models(arguments.models);
   if (!arguments.plan.empty()) apply_plan(read_plan(arguments.plan), options);
+  if (!arguments.budget.empty()) options.budget_s = duration_from_string(arguments.budget);
   parse_words(arguments, options);
   options.cancel = &stop_on_signals();
   options.on_progress = show_progress;
@@ -130,6 +160,7 @@ int run(Arguments& arguments) {
   } else if (!arguments.quiet) {
     print_summary(result);
   }
+  print_budget(result);
   print_missing(result);
   return result.count(RecordingState::done) == result.recordings.size() ? 0 : 1;
 }
@@ -172,10 +203,14 @@ Verb add_predict(CLI::App& root) {
   auto arguments = std::make_shared<Arguments>();
   auto& o = arguments->options;
   app->add_option("INPUT", o.inputs, "Recordings, folders (searched recursively), @list.txt (one path a line)")->required();
-  auto* model = app->add_option("--model", o.models,
-                                "Manifest (.toml) or model file with its manifest beside it; several make an ensemble");
+  auto* model = app->add_option("--model", arguments->models,
+                                "Manifest (.toml) or model file with its manifest beside it; several, or a pattern such as "
+                                "'folds/*.toml', make an ensemble");
   app->add_option("--plan", arguments->plan, "Run what whimbrel plan chose, instead of --model")->excludes(model);
   app->add_option("--out", o.out_dir, "Folder for the results")->required();
+  app->add_option("--budget", arguments->budget,
+                  "Finish within this time of the start, such as 2h or 90min: members are dropped where it gets short, and a "
+                  "complete output is there in any case");
   app->add_option("--engine", o.engine, "auto, onnxruntime, openvino or torchscript")->capture_default_str();
   app->add_option("--threads", o.threads, "Workers; default: one per core that this process may use")
       ->check(CLI::Range(1, 1024));

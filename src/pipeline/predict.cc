@@ -91,7 +91,7 @@ PredictResult predict(const PredictOptions& options) {
   PredictResult result;
   result.workers = options.threads > 0 ? options.threads : cpu_info().cores_allowed;
   auto ensemble = load_ensemble(options);
-  const auto post = resolve_post_process(ensemble.members[0].manifest, options);
+  const auto post = result.post = resolve_post_process(ensemble.members[0].manifest, options);
   ensemble.wants_frames = post.events.has_value();
   ensemble.wants_embeddings = options.embeddings;
   auto names = shard(find_recordings(options.inputs), options.shard_index, options.shard_count);

@@ -83,6 +83,7 @@ void Run::run() {
 void Run::fill(PredictResult& result) {
   add_times(result.stages, times_);
   result.windows = collector_.windows();
+  result.windows_read = windows_read_;
   result.cancelled = cancelled();
   result.out_of_time = out_of_time();
   result.recordings = std::move(results_);
@@ -152,6 +153,7 @@ void Run::read(std::unique_ptr<RecordingSource> source, StageTimes& times) {
   const std::size_t recording = source->recording();
   const auto begin = Clock::now();
   const auto windows = source->read(read_count_, members_now(), times);
+  windows_read_ += std::ssize(windows);
   if (budget_ != nullptr) {
     const auto now = Clock::now();
     budget_->read(std::ssize(windows), seconds_between(begin, now), now);

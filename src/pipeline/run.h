@@ -63,6 +63,7 @@ class Run {
   Scheduler scheduler_;
   Collector collector_;
   std::atomic<bool> out_of_time_{false};
+  std::atomic<std::int64_t> windows_read_{0};
 
   std::mutex ledger_mutex_;  // guards the two below
   std::vector<RecordingResult> results_;

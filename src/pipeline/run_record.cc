@@ -20,6 +20,47 @@ Json cpu_json() {
           {"front_end_simd", front_end_simd_target()}};
 }
 
+std::string_view word_of(Mean mean) {
+  switch (mean) {
+    case Mean::arithmetic:
+      return "arithmetic";
+    case Mean::geometric:
+      return "geometric";
+    case Mean::power:
+      return "power";
+    case Mean::rank:
+      return "rank";
+  }
+  return "arithmetic";
+}
+
+std::string_view word_of(Prior prior) {
+  switch (prior) {
+    case Prior::none:
+      return "none";
+    case Prior::max:
+      return "max";
+    case Prior::mean:
+      return "mean";
+  }
+  return "none";
+}
+
+/// What was done after inference, from manifest and options together.
+Json post_json(const PostProcess& post) {
+  Json json = {{"smooth", post.smooth},
+               {"prior", word_of(post.prior)},
+               {"prior_power", post.prior_power},
+               {"species_list", post.species_list.string()},
+               {"thresholds", post.thresholds.string()},
+               {"tta_shifts_s", post.tta_shifts_s}};
+  if (post.merge_gap_s) json["merge_gap_s"] = *post.merge_gap_s;
+  if (post.events) {
+    json["events"] = {{"median_frames", post.events->median_frames}, {"high", post.events->high}, {"low", post.events->low}};
+  }
+  return json;
+}
+
 Json settings_json(const PredictOptions& options, const PredictResult& result) {
   return {{"engine", options.engine},
           {"workers", result.workers},
@@ -27,6 +68,9 @@ Json settings_json(const PredictOptions& options, const PredictResult& result) {
           {"formats", options.formats},
           {"threshold", options.threshold},
           {"top_k", options.top_k},
+          {"mean", word_of(options.mean)},
+          {"embeddings", options.embeddings},
+          {"postprocess", post_json(result.post)},
           {"sample_submission", options.sample_submission.string()},
           {"shard", {options.shard_index, options.shard_count}}};
 }
