@@ -14,7 +14,7 @@ constexpr double kUsable = 0.97;
 /// A member comes back only if the projection leaves this much room, so that noise does not make it come and go.
 constexpr double kRoomToReturn = 0.9;
 /// For sync, rename, run.json and the end of the process.
-constexpr double kFinish_s = 0.25;
+constexpr double kFinish_s = 0.4;
 /// Writing and the task under way may meet a machine that has just become slower.
 constexpr double kSlower = 1.5;
 constexpr double kMostReserved = 0.5;   // of the budget
