@@ -47,7 +47,10 @@ def main():
         print(f"  {model['name']}: {model['engine']}, batch {model['batch']}")
     print(f"finished after {result['wall_s']:.1f} s ({100 * result['wall_s'] / budget_s:.1f} % of the budget)")
     print(f"{rows} rows, {summary['windows']} windows scored, {summary['rows_filled']} filled")
-    print(f"{summary['windows_per_s']:.1f} windows/s, {100 * result['cpu_s'] / result['wall_s'] / cores:.1f} % of the cores", end="")
+    print(
+        f"{summary['windows_per_s']:.1f} windows/s, {100 * result['cpu_s'] / result['wall_s'] / cores:.1f} % of the cores",
+        end="",
+    )
     print(f", peak memory {result['rss_mb']:.0f} MB")
     print(f"budget: {json.dumps(record['budget']['changes'])}")
 

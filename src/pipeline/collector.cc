@@ -99,12 +99,14 @@ void Collector::finish_ranks() {
 }
 
 void Collector::read_rank(const std::vector<Run>& ranks, RankCursor& cursor, std::span<float> row) const {
+  if (!ranks_) return;
   const auto& run = ranks.at(cursor.run);
   ranks_->read(run.position + cursor.row, 1, row.first(ensemble_.layout.classes));
   if (++cursor.row == run.rows) cursor = {cursor.run + 1, 0};
 }
 
 void Collector::add_to_ranks(Recording& recording, const PendingWindow& window) {
+  if (!ranks_) return;
   const std::size_t classes = ensemble_.layout.classes;
   std::vector<float> wide(window.rows.size() * classes, std::numeric_limits<float>::quiet_NaN());
   for (std::size_t m = 0; m < window.rows.size(); ++m) {
@@ -124,7 +126,7 @@ void Collector::combine(Recording& recording, const PendingWindow& window) {
   const std::size_t end = recording.buffer.size();
   recording.buffer.resize(end + row_size_);
   ensemble_.combine(window.rows, std::span(recording.buffer).subspan(end));
-  if (ranks_) add_to_ranks(recording, window);
+  add_to_ranks(recording, window);
   ++recording.next_index;
   windows_.fetch_add(1, std::memory_order_relaxed);
   if (recording.buffer.size() >= kBufferedFloats) spill(recording);

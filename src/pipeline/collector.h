@@ -80,7 +80,7 @@ class Collector {
     std::size_t run = 0;
     std::int64_t row = 0;  // of the run
   };
-  /// Puts the next rank of a recording in the place of its scores.
+  /// Of Mean::rank: puts the next rank of a recording in the place of its scores.
   void read_rank(const std::vector<Run>& ranks, RankCursor& cursor, std::span<float> row) const;
   void add_to_ranks(Recording& recording, const PendingWindow& window);
   void spill(Recording& recording);
@@ -111,7 +111,7 @@ void Collector::for_each(std::size_t recording, Take take) const {
     rows.resize(static_cast<std::size_t>(run.rows) * row_size_);
     spool_.read(run.position, rows);
     for (std::int64_t r = 0; r < run.rows; ++r) {
-      if (ranks_) read_rank(ranks, cursor, std::span(rows).subspan(static_cast<std::size_t>(r) * row_size_));
+      read_rank(ranks, cursor, std::span(rows).subspan(static_cast<std::size_t>(r) * row_size_));
       take(index++, std::span<const float>(rows).subspan(static_cast<std::size_t>(r) * row_size_, row_size_));
     }
   }

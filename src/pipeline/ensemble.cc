@@ -78,8 +78,7 @@ void mean_of(const std::vector<Member>& members, const std::vector<std::size_t>&
   }
 }
 
-void check_cascade(const Ensemble& ensemble) {
-  const auto& cascade = *ensemble.cascade;
+void check_cascade(const Ensemble& ensemble, const Cascade& cascade) {
   const std::size_t count = ensemble.members.size();
   if (count < 2 || cascade.gate >= count) {
     throw Error(
@@ -179,7 +178,7 @@ Ensemble load_ensemble(const PredictOptions& options) {
   ensemble.mean = options.mean;
   ensemble.mean_power = options.mean_power;
   ensemble.cascade = options.cascade;
-  if (ensemble.cascade) check_cascade(ensemble);
+  if (ensemble.cascade) check_cascade(ensemble, *ensemble.cascade);
   default_gains(ensemble);
   return ensemble;
 }

@@ -66,6 +66,7 @@ Run::Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<Re
       collector_(ensemble, names_.size(), options.out_dir),
       results_(names_.size()),
       expected_(std::move(workload.windows)),
+      gate_threshold_(ensemble.cascade ? static_cast<float>(ensemble.cascade->threshold) : 0),
       begin_(Clock::now()) {
   for (std::size_t i = 0; i < names_.size(); ++i) results_[i].path = names_[i].path;
   expected_.resize(names_.size());
@@ -199,7 +200,7 @@ void Run::fail(std::size_t recording, const std::string& reason) {
 }
 
 bool Run::passes_gate(std::span<const float> row) const {
-  return std::ranges::max(row.first(ensemble_.layout.classes)) >= static_cast<float>(ensemble_.cascade->threshold);
+  return std::ranges::max(row.first(ensemble_.layout.classes)) >= gate_threshold_;
 }
 
 void Run::infer(const Scheduler::Infer& task, Runners& runners, StageTimes& times) {
@@ -296,22 +297,25 @@ std::int64_t Run::write_rows(std::size_t recording, RecordingResult& result) {
   return rows.windows;
 }
 
+Rows Run::part_of(std::size_t recording, std::size_t from, std::size_t size) const {
+  if (size == 0) return {};
+  return [this, recording, from, size](const auto& take) {
+    collector_.for_each(recording,
+                        [&](std::int64_t index, std::span<const float> row) { take(index, row.subspan(from, size)); });
+  };
+}
+
 /// All that was collected of a recording.
 RecordingRows Run::rows_of(std::size_t recording) const {
-  const auto part = [this, recording](std::size_t from, std::size_t size) -> Rows {
-    if (size == 0) return {};
-    return [this, recording, from, size](const auto& take) {
-      collector_.for_each(recording,
-                          [&](std::int64_t index, std::span<const float> row) { take(index, row.subspan(from, size)); });
-    };
-  };
   const auto& layout = ensemble_.layout;
   const std::size_t frames = layout.classes * layout.frames;
-  return {.scores = part(0, layout.classes),
-          .frames = part(layout.classes, frames),
-          .embeddings = part(layout.classes + frames, layout.embedding),
-          .frames_per_window = static_cast<std::int64_t>(layout.frames),
-          .windows = collector_.windows_of(recording)};
+  RecordingRows rows;
+  rows.scores = part_of(recording, 0, layout.classes);
+  rows.frames = part_of(recording, layout.classes, frames);
+  rows.embeddings = part_of(recording, layout.classes + frames, layout.embedding);
+  rows.frames_per_window = static_cast<std::int64_t>(layout.frames);
+  rows.windows = collector_.windows_of(recording);
+  return rows;
 }
 
 void Run::report_progress() {

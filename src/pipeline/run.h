@@ -50,6 +50,7 @@ class Run {
   void write_rest();
   void write(std::size_t recording);
   std::int64_t write_rows(std::size_t recording, RecordingResult& result);
+  Rows part_of(std::size_t recording, std::size_t from, std::size_t size) const;
   RecordingRows rows_of(std::size_t recording) const;
   void report_progress();
 
@@ -64,6 +65,8 @@ class Run {
   Collector collector_;
   std::atomic<bool> out_of_time_{false};
   std::atomic<std::int64_t> windows_read_{0};
+
+  const float gate_threshold_;
 
   std::mutex ledger_mutex_;  // guards the two below
   std::vector<RecordingResult> results_;
