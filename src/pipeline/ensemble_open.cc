@@ -11,8 +11,8 @@
 namespace whimbrel {
 namespace {
 
-constexpr double kTuning_s = 2;         // for all models together
-constexpr double kTuningShare = 0.02;   // of a time budget
+constexpr double kTuning_s = 2;         // for a model that runs here for the first time
+constexpr double kTuningShare = 0.02;   // of a time budget, for all models together
 constexpr double kGainOfShift = 0.1;    // an augmented copy is dropped before any model is
 constexpr double kCostOfByte_s = 1e-9;  // networks of this field: 20 MB take about 20 ms a window
 constexpr double kMostOfBudgetToStart = 0.4;
@@ -107,8 +107,10 @@ OpenRequest request_for(const Ensemble& ensemble, std::size_t index, const Predi
     if (options.batch == 0) request.batch = settings.batch;
   }
   request.outputs = outputs_wanted(ensemble, index);
-  request.tuning_s = kTuning_s / static_cast<double>(ensemble.members.size());
-  if (options.budget_s > 0) request.tuning_s = std::min(request.tuning_s, options.budget_s * kTuningShare);
+  request.tuning_s = kTuning_s;
+  if (options.budget_s > 0) {
+    request.tuning_s = std::min(kTuning_s, options.budget_s * kTuningShare / static_cast<double>(ensemble.members.size()));
+  }
   return request;
 }
 
