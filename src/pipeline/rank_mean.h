@@ -13,7 +13,7 @@ namespace whimbrel {
 /// gave its class in the run, scaled to 0 (lowest) .. 1 (highest); equal scores share the mean of their places, and a lone one
 /// is 0.5. The result is the weighted mean of the members' ranks and does not depend on the order of rows.
 ///
-/// Memory: a block of rows, and one column of the run (28 bytes a row) in finish(). Everything else is on disk. Not
+/// Memory: a block of rows, and one column of the run (36 bytes a row at its peak) in finish(). Everything else is on disk. Not
 /// thread-safe.
 class RankMean {
  public:
