@@ -114,8 +114,11 @@ void print_budget(const PredictResult& result) {
     fmt::print(stderr, "budget: {} dropped after {}, and scored all but {} of {} windows\n", result.members[m].name,
                duration_text(first->at_s), without, result.windows_read);
   }
-  if (result.out_of_time)
-    fmt::print(stderr, "budget: the time ran out; {} rows hold the mean of each class\n", result.rows_filled);
+  if (!result.out_of_time) return;
+  std::int64_t missing = 0;
+  for (const auto& recording : result.recordings) missing += recording.filled;
+  fmt::print(stderr, "budget: the time ran out before {} windows were scored{}\n", missing,
+             result.rows_filled > 0 ? "; their rows hold the mean of each class" : "");
 }
 
 /// Names on stderr what is missing from the output. Reasons were logged when they happened.
