@@ -5,7 +5,17 @@ import pathlib
 import subprocess
 import sys
 
-BENCHES = ["front_end.py", "predict_vs_peers.py", "birdnet.py", "memory.py", "quantize_vs_peers.py"]
+BENCHES = [
+    "front_end.py",
+    "predict_vs_peers.py",
+    "birdnet.py",
+    "memory.py",
+    "quantize_vs_peers.py",
+    "plan_vs_simple.py",
+    "auto_engine.py",
+    "budget_promise.py",
+    "reference_job.py",
+]
 
 
 def main():
