@@ -1,7 +1,8 @@
 """Does `predict --engine auto` find a good setting? The networks of the reference job against `bench --full`.
 
-For each network: what `predict` chooses by itself on its first run (within two seconds), what it takes after `bench --full`, and the
-rate of its inference (windows over the workers' time in it), each as a share of the best row of `bench --full` of the same file.
+For each network: what `predict` chooses by itself on its first run (within two seconds), what it takes after `bench --full`,
+and the rate of its inference (windows over the workers' time in it), each as a share of the best row of `bench --full` of the
+same file.
 """
 
 import argparse

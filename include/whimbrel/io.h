@@ -47,6 +47,9 @@ std::string file_hash(const std::filesystem::path& path);
 /// A cell as RFC 4180 writes it: quoted when it holds a comma, a quote, or a line break.
 std::string csv_cell(std::string_view text);
 
+/// A text as TOML writes it: a basic string, in quotes.
+std::string toml_string(std::string_view value);
+
 struct CsvTable {
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;  // each as long as the header

@@ -19,20 +19,6 @@ std::size_t offset_of(const std::string& text, toml::source_position position) {
   return at;
 }
 
-/// As a TOML basic string.
-std::string quoted(const std::string& value) {
-  std::string text = "\"";
-  for (const char c : value) {
-    if (c == '"' || c == '\\')
-      text += std::string("\\") + c;
-    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      text += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-    else
-      text += c;
-  }
-  return text + "\"";
-}
-
 toml::table parsed(const std::string& text, const std::filesystem::path& manifest) {
   try {
     return toml::parse(text);
@@ -78,7 +64,7 @@ ManifestCopy manifest_for(const std::filesystem::path& manifest, const std::stri
                             root["postprocess"]["thresholds"]}) {
     if (const auto* text = named.as_string()) copy.companions.emplace_back(text->get());
   }
-  replace(copy.text, *file.node(), quoted(model_file));
+  replace(copy.text, *file.node(), toml_string(model_file));
   if (probe_tolerance) set_tolerance(copy.text, *probe_tolerance, manifest);
   return copy;
 }

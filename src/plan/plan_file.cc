@@ -196,34 +196,21 @@ void read_cascade(Section& s, Plan& plan) {
   plan.cascade = cascade;
 }
 
-std::string quoted(const std::string& value) {
-  std::string text = "\"";
-  for (const char c : value) {
-    if (c == '"' || c == '\\')
-      text += std::string("\\") + c;
-    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      text += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-    else
-      text += c;
-  }
-  return text + "\"";
-}
-
 std::string head_text(const Plan& p) {
   return fmt::format(
              "# Written by whimbrel plan; whimbrel predict --plan runs it. docs/planning.md describes the keys.\n"
              "[plan]\n"
              "whimbrel = {}\ncreated = {}  # UTC\ncpu = {}  # that it was measured on\ncores = {}\nmetric = \"{}\"\n"
              "budget_s = {}\nworkload_windows = {}\nworkload_s = {}  # of audio\n",
-             quoted(p.whimbrel), quoted(p.created), quoted(p.cpu), p.cores, to_string(p.metric), p.budget_s, p.workload_windows,
-             p.workload_s) +
+             toml_string(p.whimbrel), toml_string(p.created), toml_string(p.cpu), p.cores, to_string(p.metric), p.budget_s,
+             p.workload_windows, p.workload_s) +
          fmt::format(
              "expected_wall_s = {:.6g}\nwall_margin_s = {:.6g}\n"
              "expected_score = {:.6g}  # on recordings that were not chosen by; 90 % interval:\n"
              "score_low = {:.6g}\nscore_high = {:.6g}\n"
              "method = {}  # the best of these held-out scores:\n"
              "best_single_score = {:.6g}\nbest_equal_score = {:.6g}\nbest_weighted_score = {:.6g}\n",
-             p.expected_wall_s, p.wall_margin_s, p.expected_score, p.score_low, p.score_high, quoted(p.method),
+             p.expected_wall_s, p.wall_margin_s, p.expected_score, p.score_low, p.score_high, toml_string(p.method),
              p.best_single_score, p.best_equal_score, p.best_weighted_score) +
          (p.best_cascade_score ? fmt::format("best_cascade_score = {:.6g}\n", *p.best_cascade_score) : "");
 }
@@ -274,8 +261,8 @@ void write_plan(const Plan& plan, const fs::path& path) {
   std::string text = head_text(plan);
   for (const auto& m : plan.members) {
     text += fmt::format("\n[[member]]\nmodel = {}\nname = {}\nhash = {}\nengine = {}\nprecision = {}\nbatch = {}\n",
-                        quoted(relative_to(m.model, folder).string()), quoted(m.name), quoted(m.hash), quoted(m.engine),
-                        quoted(m.precision), m.batch);
+                        toml_string(relative_to(m.model, folder).string()), toml_string(m.name), toml_string(m.hash),
+                        toml_string(m.engine), toml_string(m.precision), m.batch);
     text +=
         fmt::format("weight = {}\ncost_s = {:.6g}  # of one core for a window\ngain = {:.6g}\n", m.weight, m.cost_s, m.gain);
   }
@@ -287,7 +274,7 @@ void write_plan(const Plan& plan, const fs::path& path) {
   }
   for (const auto& point : plan.pareto) {
     std::vector<std::string> names;
-    for (const auto& name : point.members) names.push_back(quoted(name));
+    for (const auto& name : point.members) names.push_back(toml_string(name));
     text += fmt::format("\n[[pareto]]\nwall_s = {:.6g}\nscore = {:.6g}\nmembers = [{}]\n", point.wall_s, point.score,
                         fmt::join(names, ", "));
   }
