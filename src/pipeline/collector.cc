@@ -55,6 +55,7 @@ void Collector::abandon(std::size_t recording, std::string reason) {
   const std::lock_guard lock(mutex_);
   auto& r = recordings_[recording];
   if (r.status != Status::under_way) return;
+  for (const auto& run : r.ranks) ranks_->exclude(run.position, run.rows);
   r = {};
   r.status = Status::abandoned;
   r.reason = std::move(reason);
@@ -75,7 +76,7 @@ void Collector::close(std::size_t recording) {
   auto& r = recordings_[recording];
   if (r.status != Status::under_way) return;
   for (const auto& [index, pending] : r.pending) {
-    if (index != r.next_index) break;
+    if (index != r.next_index || !ensemble_.has_all_parts(pending.rows)) break;
     combine(r, pending);
   }
   r.pending.clear();

@@ -33,7 +33,8 @@ class Collector {
   /// Marks a recording as one that gives no scores; what comes of it later is dropped.
   void abandon(std::size_t recording, std::string reason);
 
-  /// Ends a recording with the windows that at least one member has scored, up to the first that none has.
+  /// Ends a recording with the windows that at least one member has scored (and one that gives each other thing that is asked
+  /// for), up to the first that lacks it.
   void close(std::size_t recording);
 
   enum class Status { under_way, complete, abandoned };

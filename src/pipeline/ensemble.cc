@@ -123,6 +123,16 @@ std::vector<double> Ensemble::weights() const {
   return weights;
 }
 
+bool Ensemble::has_all_parts(const std::vector<std::vector<float>>& rows) const {
+  bool scores = false, frames = layout.frames == 0, embedding = layout.embedding == 0;
+  for (const auto m : present(rows)) {
+    scores = true;
+    frames = frames || members[m].frames > 0;
+    embedding = embedding || members[m].embedding > 0;
+  }
+  return scores && frames && embedding;
+}
+
 void Ensemble::combine(const std::vector<std::vector<float>>& rows, std::span<float> out) const {
   const auto there = present(rows);
   const auto scores = out.first(layout.classes);

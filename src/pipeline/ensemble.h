@@ -65,6 +65,9 @@ struct Ensemble {
   RowLayout layout;               // of combined rows
 
   std::vector<double> weights() const;
+
+  /// Whether these rows (as of combine()) have all parts of a combined one: scores, and what else is asked for.
+  bool has_all_parts(const std::vector<std::vector<float>>& rows) const;
   bool gated(std::size_t member) const { return cascade && member != cascade->gate; }
 
   /// The members' rows as one. Scores: the mean of the probabilities of the members that are there (untouched for Mean::rank,
@@ -97,7 +100,8 @@ Ensemble load_ensemble(const PredictOptions& options);
 /// {invalid_argument} where the budget is over before one member is open; what open_session throws
 void open_sessions(Ensemble& ensemble, const PredictOptions& options, int workers);
 
-/// Adds each member again for each time shift: it shares the session and its weight is split.
+/// Adds each member again for each time shift: it shares the session and its weight is split. Frames and embeddings stay those
+/// of the windows that are not shifted.
 void add_shifts(Ensemble& ensemble, const std::vector<double>& shifts_s);
 
 }  // namespace whimbrel

@@ -78,6 +78,13 @@ void note_outputs(Ensemble& ensemble, Member& member) {
   }
 }
 
+/// Nothing could be written without it: no other open member has what it gives.
+bool is_needed(const Ensemble& ensemble, std::size_t m) {
+  const bool frames = ensemble.wants_frames && ensemble.layout.frames == 0 && !ensemble.gated(m);
+  return (frames && !ensemble.members[m].manifest.frame_output.empty()) ||
+         (ensemble.wants_embeddings && m == embedding_member(ensemble));
+}
+
 /// Members in the order in which a time budget wants them opened: most gain per second first, small files before large ones
 /// where the cost is not known yet.
 std::vector<std::size_t> opening_order(const Ensemble& ensemble) {
@@ -140,9 +147,10 @@ void open_sessions(Ensemble& ensemble, const PredictOptions& options, int worker
   if (ensemble.wants_frames) check_frames(ensemble);
   bool first = true;
   for (const auto m : opening_order(ensemble)) {
+    const bool needed = first || is_needed(ensemble, m);
     const double elapsed_s = seconds_between(process_start(), Clock::now());
     auto& member = ensemble.members[m];
-    if (!first && options.budget_s > 0 && elapsed_s > options.budget_s * kMostOfBudgetToStart) {
+    if (!needed && options.budget_s > 0 && elapsed_s > options.budget_s * kMostOfBudgetToStart) {
       log(LogLevel::warning, fmt::format("{}: left out, as start-up has taken {:.1f} s of the {:.1f} s budget already",
                                          member.manifest.name, elapsed_s, options.budget_s));
       continue;
@@ -162,6 +170,7 @@ void add_shifts(Ensemble& ensemble, const std::vector<double>& shifts_s) {
       spec.shift_samples = std::llround(shift_s * copy.manifest.sample_rate_hz);
       copy.shift_s = shift_s;
       copy.gain *= kGainOfShift;
+      copy.frames = copy.embedding = 0;  // those of windows that are where they seem to be
       copy.front_end = position_in(ensemble.front_ends, spec);
       ensemble.members.push_back(std::move(copy));
     }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace whimbrel {
@@ -42,6 +43,8 @@ void RankMean::spill() {
   wide_.clear();
 }
 
+void RankMean::exclude(std::int64_t first_row, std::int64_t count) { excluded_.emplace_back(first_row, count); }
+
 void RankMean::finish() {
   spill();
   wide_ = {};
@@ -66,6 +69,9 @@ void RankMean::load_column(std::size_t column, std::vector<float>& values) const
     const std::int64_t begin = static_cast<std::int64_t>(b) * block_rows_, count = std::min(block_rows_, rows_ - begin);
     spool_.read(blocks_[b] + static_cast<std::int64_t>(column) * count,
                 std::span(values).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)));
+  }
+  for (const auto& [first, count] : excluded_) {
+    std::fill_n(values.begin() + first, count, std::numeric_limits<float>::quiet_NaN());
   }
 }
 

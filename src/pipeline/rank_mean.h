@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "whimbrel/io.h"
@@ -29,6 +30,9 @@ class RankMean {
   /// @throws Error{internal} for another size or a row that no member scored; Error{io}
   std::int64_t add(std::span<const float> wide_row);
 
+  /// Rows that have no rank after all, and no part in those of others; before finish().
+  void exclude(std::int64_t first_row, std::int64_t count);
+
   void finish();
 
   /// @param out  [count, classes]
@@ -47,7 +51,8 @@ class RankMean {
   std::vector<double> weights_;
   std::int64_t block_rows_;
   std::int64_t rows_ = 0;
-  std::vector<float> wide_;             // rows that are not in the spool yet
+  std::vector<std::pair<std::int64_t, std::int64_t>> excluded_;  // first row, count
+  std::vector<float> wide_;                                      // rows that are not in the spool yet
   std::vector<std::int64_t> blocks_;    // of scores in the spool: [members * classes, rows of the block]
   std::vector<std::int64_t> combined_;  // of each class in the spool: [rows]
   std::vector<float> block_;            // the one that read() read last: [classes, rows of the block]

@@ -232,7 +232,6 @@ CLIP, EMBEDDED = 'clip = "clip"', 'embedding = "embedding"'
 FRAMED = ['frame = "frame"', 'frame_axis = "class_last"']
 
 
-@pytest.mark.xfail(strict=True, reason="a window that only others scored before the time ran out has an embedding of zeros")
 def test_embeddings_are_those_of_windows_that_have_some(whimbrel, long, network, tmp_path):
     members = [network.write(tmp_path, "ahead", slow=SLOW, output=[CLIP, *FRAMED])]
     members.append(Network(3).write(tmp_path, "behind", output=[CLIP, EMBEDDED]))
@@ -242,7 +241,6 @@ def test_embeddings_are_those_of_windows_that_have_some(whimbrel, long, network,
     assert np.load(tmp_path / "out/embeddings.npy").any(axis=1).all()
 
 
-@pytest.mark.xfail(strict=True, reason="a window that only others scored before the time ran out has frames of 0 / 0")
 def test_events_are_those_of_windows_that_have_frames(whimbrel, long, network, tmp_path):
     members = [Network(3).write(tmp_path, "behind", output=[CLIP, *FRAMED])]
     members.append(network.write(tmp_path, "ahead", slow=SLOW, output=[CLIP, EMBEDDED]))

@@ -142,7 +142,6 @@ def test_equal_scores_have_equal_ranks(whimbrel, recordings, models, alone, tmp_
     assert np.ptp(ranks[silent], axis=0).max() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="rows that were ranked before the recording failed stay: how many is up to timing")
 def test_a_recording_that_fails_has_no_part_in_the_ranks(whimbrel, networks, tmp_path):
     """Its last window has no score."""
     field = tmp_path / "field"
@@ -206,7 +205,6 @@ def test_embeddings_are_the_networks_own(whimbrel, recordings, models, tmp_path)
     assert record_of(tmp_path)["settings"]["embeddings"] is True
 
 
-@pytest.mark.xfail(strict=True, reason="the last copy's embedding is written")
 def test_embeddings_are_those_of_windows_that_are_not_shifted(whimbrel, recordings, models, tmp_path):
     for name, words in (("plain", []), ("shifted", ["--tta-shift", "0.5"])):
         scores_of(whimbrel, recordings, models[:1], tmp_path / name, "--embeddings", *words)
@@ -274,7 +272,6 @@ def test_frames_of_an_ensemble_are_the_weighted_mean_of_those_that_have_some(whi
     assert [(e["start_s"], e["end_s"], e["label"]) for e in lines] == [e[:3] for e in expected]
 
 
-@pytest.mark.xfail(strict=True, reason="frames of shifted windows are pooled as if the windows were not shifted")
 def test_events_stay_where_they_are_when_windows_are_shifted(whimbrel, networks, tmp_path):
     """A frame is scored by its own tenth of a second, wherever the window begins: a shift of whole frames moves nothing."""
     write_recording(tmp_path / "a.wav", 20, 5)
