@@ -55,7 +55,9 @@ void Collector::abandon(std::size_t recording, std::string reason) {
   const std::lock_guard lock(mutex_);
   auto& r = recordings_[recording];
   if (r.status != Status::under_way) return;
-  for (const auto& run : r.ranks) ranks_->exclude(run.position, run.rows);
+  if (ranks_) {
+    for (const auto& run : r.ranks) ranks_->exclude(run.position, run.rows);
+  }
   r = {};
   r.status = Status::abandoned;
   r.reason = std::move(reason);

@@ -102,6 +102,16 @@ TEST(Collector, WaitsForTheGatedMembersOfWhatIsAdmitted) {
   EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.75F), ElementsAre(FloatEq(0.25F))));
 }
 
+TEST(Collector, ClosesBeforeTheFirstWindowThatLacksFramesOrAnEmbedding) {
+  auto ensemble = ensemble_of({1, 1}, 1);
+  ensemble.members[1].embedding = ensemble.layout.embedding = 1;
+  Collector collector(ensemble, 1, kFolder);
+  for (const std::int64_t index : {0, 1, 2}) collector.add(0, window(0, index), {0.5F});
+  collector.add(1, window(0, 0), {0.5F, 7});
+  collector.close(0);
+  EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.5F, 7)));
+}
+
 TEST(Collector, ClosesWithWhatWasScoredUpToTheFirstGap) {
   const auto ensemble = ensemble_of({1, 1}, 1);
   Collector collector(ensemble, 2, kFolder);

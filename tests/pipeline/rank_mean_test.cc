@@ -85,6 +85,20 @@ TEST(RankMean, ReadsAnyRows) {
   EXPECT_THROW(mean.read(4, 2, out), Error);
 }
 
+TEST(RankMean, RanksAsIfExcludedRowsHadNeverBeenAdded) {
+  Spool spool(::testing::TempDir());
+  RankMean mean(spool, 1, 1, {1}, 16);
+  for (const float score : {0.3F, 0.9F, 0.0F, 0.1F, 0.2F, 0.8F}) mean.add(std::vector<float>{score});
+  mean.exclude(1, 2);
+  mean.exclude(5, 1);
+  mean.finish();
+  std::vector<float> first(1), last(2);
+  mean.read(0, 1, first);
+  mean.read(3, 2, last);
+  EXPECT_THAT(first, ElementsAre(1));
+  EXPECT_THAT(last, ElementsAre(0, 0.5F));
+}
+
 TEST(RankMean, RefusesRowsOfAnotherSizeOrOfNoMember) {
   Spool spool(::testing::TempDir());
   RankMean mean(spool, 2, 1, {1, 1});
