@@ -230,7 +230,7 @@ Verb add_predict(CLI::App& root) {
   app->add_option("--sample-submission", o.sample_submission, "CSV whose rows and columns submission.csv must have (kaggle)");
   app->add_flag("--embeddings", o.embeddings, "Write embeddings.npy too, from the model's embedding output");
   app->add_option("--mean", arguments->mean, "Of an ensemble: arithmetic, geometric, power or rank; default: arithmetic");
-  app->add_option("--mean-power", o.mean_power, "Exponent of --mean power")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option("--mean-power", o.mean_power, "Exponent of --mean power")->capture_default_str();
   add_post_processing(*app, *arguments);
   app->add_option("--shard", arguments->shard, "I/N: every N-th recording, beginning with the I-th");
   app->add_flag("--json", arguments->json, "Print run.json's object instead of the summary");

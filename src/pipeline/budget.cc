@@ -8,7 +8,8 @@
 namespace whimbrel {
 namespace {
 
-constexpr double kDecideEvery_s = 0.05;
+/// Of a cascade, before its gate has seen a window.
+constexpr double kFirstShare = 0.3;
 /// Workers wait for each other at the end of a run, and rates are never known better than this.
 constexpr double kUsable = 0.97;
 /// A member comes back only if the projection leaves this much room, so that noise does not make it come and go.
@@ -34,8 +35,7 @@ Budget::Budget(Clock::time_point begin, Clock::time_point deadline, std::vector<
       inference_(members_.size()),
       pending_(members_.size()),
       decayed_at_(begin),
-      write_prior_s_(kWriteValue_s * static_cast<double>(row_values)),
-      decided_at_(begin - std::chrono::hours(1)) {
+      write_prior_s_(kWriteValue_s * static_cast<double>(row_values)) {
   MemberSet set;
   for (const auto& member : members_) set.push_back(!member.closed);
   set_ = std::make_shared<MemberSet>(std::move(set));
@@ -99,7 +99,7 @@ double Budget::reserve_s() const {
 double Budget::needed_s(const MemberSet& set) const {
   const double slowness = recent_expected_s_ > 0 ? recent_s_ / recent_expected_s_ : 1;
   const double to_come = static_cast<double>(std::max<std::int64_t>(0, total_ - read_windows_));
-  const double admitted = gate_seen_ > 0 ? gate_admitted_ / gate_seen_ : 1;
+  const double admitted = gate_seen_ > 0 ? gate_admitted_ / gate_seen_ : kFirstShare;
   double worker_s = to_come * reading_.per_unit(0);
   for (std::size_t m = 0; m < members_.size(); ++m) {
     double windows = static_cast<double>(pending_[m]);
@@ -111,12 +111,11 @@ double Budget::needed_s(const MemberSet& set) const {
 
 std::shared_ptr<const MemberSet> Budget::members(Clock::time_point now) {
   const std::lock_guard lock(mutex_);
-  if (seconds_between(decided_at_, now) >= kDecideEvery_s) decide(now);
+  decide(now);
   return set_;
 }
 
 void Budget::decide(Clock::time_point now) {
-  decided_at_ = now;
   const double left_s = kUsable * (seconds_between(now, deadline_) - reserve_s());
   std::vector<std::size_t> open;
   MemberSet set(members_.size());

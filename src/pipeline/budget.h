@@ -87,7 +87,6 @@ class Budget {
   double write_prior_s_;
   std::shared_ptr<const MemberSet> set_;
   std::vector<std::size_t> dropped_;
-  Clock::time_point decided_at_;
   std::vector<BudgetChange> changes_;
 };
 

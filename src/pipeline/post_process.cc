@@ -9,6 +9,9 @@
 namespace whimbrel {
 namespace {
 
+/// Beyond it powers of probabilities vanish in float64.
+constexpr double kLargestPower = 100;
+
 using Take = std::function<void(std::int64_t, std::span<const float>)>;
 
 /// Weighted mean of each window and its neighbours; at the ends, of those that there are.
@@ -129,17 +132,13 @@ PostProcess resolve_post_process(const Manifest& first, const PredictOptions& op
   if (!o.thresholds.empty()) post.thresholds = o.thresholds;
   if (o.tta_shifts_s) post.tta_shifts_s = *o.tta_shifts_s;
   override_events(o, post.events);
-  if (!(options.mean_power > 0 && std::isfinite(options.mean_power))) {
-    refuse(fmt::format("--mean-power {}, expected a number above 0", options.mean_power));
+  if (!(options.mean_power > 0 && options.mean_power <= kLargestPower)) {
+    refuse(fmt::format("--mean-power {}, expected a number in (0, {}]", options.mean_power, kLargestPower));
   }
   if (o.prior_power && post.prior == Prior::none) refuse("--prior-power without a prior, expected --prior max or mean too");
   if (const auto fault = fault_of(post, first.window_s)) {
     refuse(
         fmt::format("post-processing: {} cannot be used, expected {} (docs/postprocessing.md)", fault->key, fault->expected));
-  }
-  if (post.events && first.frame_output.empty()) {
-    refuse(fmt::format("--events: {} names no frame-wise output that events could be made of; name it as output.frame",
-                       first.path.string()));
   }
   if (post.events && options.top_k > 0) {
     refuse("--top-k with events, expected one of them: it is about the detections of a window, and events have none");

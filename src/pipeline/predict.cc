@@ -49,8 +49,9 @@ std::unique_ptr<Budget> make_budget(const PredictOptions& options, const Ensembl
                                     int workers) {
   const auto deadline =
       process_start() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.budget_s));
-  auto budget = std::make_unique<Budget>(process_start(), deadline, budget_members(ensemble), workers, workload.total,
-                                         ensemble.layout.size());
+  // Ranks are sorted at the end, member by member.
+  const std::size_t values = ensemble.layout.size() * (ensemble.mean == Mean::rank ? 1 + ensemble.members.size() : 1);
+  auto budget = std::make_unique<Budget>(process_start(), deadline, budget_members(ensemble), workers, workload.total, values);
   const auto now = Clock::now();
   if (!budget->must_stop(now)) return budget;
   throw Error(

@@ -136,7 +136,7 @@ TEST(Budget, CountsGatedMembersByWhatTheGateLetsThrough) {
   const auto now = Clock::time_point{} + std::chrono::milliseconds(100);
   budget.gated(100, 5);  // 5 %: 10 s for the gate, 5 s for the other
   EXPECT_THAT(*budget.members(now), ElementsAre(true, true));
-  budget.gated(100, 100);  // half
+  budget.gated(100, 100);  // then more than half
   EXPECT_THAT(*budget.members(now + std::chrono::seconds(1)), ElementsAre(true, false));
 }
 

@@ -165,11 +165,7 @@ TEST(ResolvePostProcess, RefusesWhatCannotBe) {
               HasSubstr("--top-k with events"));
   EXPECT_THAT(with([](auto& o) { o.post.tta_shifts_s = {1, 1}; }), HasSubstr("distinct"));
   EXPECT_THAT(with([](auto& o) { o.mean_power = 0; }), HasSubstr("--mean-power 0"));
-  PredictOptions events;
-  events.post.events = true;
-  Manifest clip_wise;
-  clip_wise.path = "b0.toml";
-  EXPECT_THAT(refusal(events, clip_wise), AllOf(HasSubstr("b0.toml"), HasSubstr("output.frame")));
+  EXPECT_THAT(with([](auto& o) { o.mean_power = 101; }), HasSubstr("expected a number in (0, 100]"));
 }
 
 // Files

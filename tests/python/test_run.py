@@ -285,7 +285,6 @@ def test_events_stay_where_they_are_when_windows_are_shifted(whimbrel, networks,
     assert len(inside[0]) > 20 and inside[0] == inside[1]
 
 
-@pytest.mark.xfail(strict=True, reason="the first manifest alone is asked for output.frame")
 def test_events_of_a_later_member(whimbrel, networks, recordings, tmp_path):
     models = [networks[0].write(tmp_path / "models", "clip_only", output=['clip = "clip"'])]
     models.append(networks[1].write(tmp_path / "models", "sed"))
