@@ -159,8 +159,8 @@ struct PredictResult {
   std::vector<RecordingResult> recordings;  // in input order
   std::vector<MemberResult> members;
   std::vector<std::filesystem::path> files;  // written, with run.json
-  std::int64_t windows = 0;       // scored
-  std::int64_t windows_read = 0;  // at most so many more when the run was stopped
+  std::int64_t windows = 0;                  // scored
+  std::int64_t windows_read = 0;             // at most so many more when the run was stopped
   std::int64_t rows_filled = 0;
   PostProcess post;  // as it was applied
   int workers = 0;
