@@ -18,7 +18,7 @@ constexpr double kRoomToReturn = 0.9;
 constexpr double kFinish_s = 0.4;
 /// Writing and the task under way may meet a machine that has just become slower.
 constexpr double kSlower = 1.5;
-constexpr double kMostReserved = 0.5;   // of the budget
+constexpr double kMostReserved = 0.35;  // of the budget
 constexpr double kWriteValue_s = 3e-7;  // one score as text
 constexpr double kFirstCost_s = 0.02;   // of a window, where nothing is known of a member
 

@@ -78,6 +78,13 @@ void note_outputs(Ensemble& ensemble, Member& member) {
   }
 }
 
+/// Of the model file, at least 1.
+double bytes_of(const Member& member) {
+  std::error_code unknown;
+  const auto bytes = std::filesystem::file_size(member.manifest.model_path, unknown);
+  return unknown ? 1 : std::max(1.0, static_cast<double>(bytes));
+}
+
 /// Nothing could be written without it: no other open member has what it gives.
 bool is_needed(const Ensemble& ensemble, std::size_t m) {
   const bool frames = ensemble.wants_frames && ensemble.layout.frames == 0 && !ensemble.gated(m);
@@ -90,9 +97,7 @@ bool is_needed(const Ensemble& ensemble, std::size_t m) {
 std::vector<std::size_t> opening_order(const Ensemble& ensemble) {
   std::vector<double> value;
   for (const auto& member : ensemble.members) {
-    std::error_code unknown;
-    const auto bytes = static_cast<double>(std::filesystem::file_size(member.manifest.model_path, unknown));
-    value.push_back(member.gain / (member.cost_s > 0 ? member.cost_s : bytes * kCostOfByte_s));
+    value.push_back(member.gain / (member.cost_s > 0 ? member.cost_s : bytes_of(member) * kCostOfByte_s));
   }
   std::vector<std::size_t> order(value.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -145,18 +150,24 @@ void open_member(Ensemble& ensemble, std::size_t index, const PredictOptions& op
 
 void open_sessions(Ensemble& ensemble, const PredictOptions& options, int workers) {
   if (ensemble.wants_frames) check_frames(ensemble);
-  bool first = true;
+  double open_s = 0;  // of all so far
+  double bytes = 0;
   for (const auto m : opening_order(ensemble)) {
-    const bool needed = first || is_needed(ensemble, m);
-    const double elapsed_s = seconds_between(process_start(), Clock::now());
+    const bool needed = bytes == 0 || is_needed(ensemble, m);
+    const auto begin = Clock::now();
+    const double elapsed_s = seconds_between(process_start(), begin);
     auto& member = ensemble.members[m];
-    if (!needed && options.budget_s > 0 && elapsed_s > options.budget_s * kMostOfBudgetToStart) {
-      log(LogLevel::warning, fmt::format("{}: left out, as start-up has taken {:.1f} s of the {:.1f} s budget already",
-                                         member.manifest.name, elapsed_s, options.budget_s));
+    const double own_bytes = bytes_of(member);
+    const double expected_s = needed ? 0 : elapsed_s + open_s * own_bytes / bytes;
+    if (!needed && options.budget_s > 0 && expected_s > options.budget_s * kMostOfBudgetToStart) {
+      log(LogLevel::warning,
+          fmt::format("{}: left out, as opening it would end {:.1f} s after the start, of a budget of {:.1f} s",
+                      member.manifest.name, expected_s, options.budget_s));
       continue;
     }
     open_member(ensemble, m, options, workers);
-    first = false;
+    open_s += seconds_between(begin, Clock::now());
+    bytes += own_bytes;
   }
 }
 

@@ -29,6 +29,7 @@ void prepare_folder(const fs::path& folder) {
 }
 
 constexpr double kLongestBudget_s = 366.0 * 24 * 3600;
+constexpr double kLatestStart = 0.8;     // of the budget: what is left would not even do for writing
 constexpr double kEstimateShare = 0.05;  // of the budget, at most, for learning how long the recordings are
 
 std::vector<BudgetMember> budget_members(const Ensemble& ensemble) {
@@ -52,13 +53,13 @@ std::unique_ptr<Budget> make_budget(const PredictOptions& options, const Ensembl
   // Ranks are sorted at the end, member by member.
   const std::size_t values = ensemble.layout.size() * (ensemble.mean == Mean::rank ? 1 + ensemble.members.size() : 1);
   auto budget = std::make_unique<Budget>(process_start(), deadline, budget_members(ensemble), workers, workload.total, values);
-  const auto now = Clock::now();
-  if (!budget->must_stop(now)) return budget;
+  const double elapsed_s = seconds_between(process_start(), Clock::now());
+  if (elapsed_s < kLatestStart * options.budget_s) return budget;
   throw Error(
       ErrorCode::invalid_argument,
       fmt::format("--budget {:.3g} s: start-up alone took {:.2f} s, and writing needs some time too; give more time, or "
                   "fewer and smaller models",
-                  options.budget_s, seconds_between(process_start(), now)));
+                  options.budget_s, elapsed_s));
 }
 
 void check_budget(const PredictOptions& options) {
