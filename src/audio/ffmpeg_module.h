@@ -1,5 +1,5 @@
-// FFmpeg is in a module of its own, loaded when the first recording needs it: its libraries are many (130 on Debian), and loading
-// them would cost every start of the program 30 ms.
+// FFmpeg is in a module of its own, loaded when the first recording needs it: its libraries are many (130 on Debian), and
+// loading them would cost every start of the program 30 ms.
 #pragma once
 
 #include <filesystem>
