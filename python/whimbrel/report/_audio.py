@@ -1,0 +1,79 @@
+"""Sound of a recording: pieces of it, their mel bands, and clips as OGG. The only place that knows who decodes."""
+
+import functools
+import io
+
+import numpy as np
+import soundfile
+
+PIECE_S = 60.0
+N_FFT = 1024
+CLIP_BYTES_PER_S = 5200  # of what encode() writes, a rough mean: what the choice of clips goes by
+CLIP_OVERHEAD_BYTES = 4500  # of an OGG Vorbis file: its code books
+
+
+def describe(path):
+    """(seconds, sample rate in Hz)"""
+    info = soundfile.info(path)
+    return info.frames / info.samplerate, info.samplerate
+
+
+def pieces(path):
+    """(start in s, samples [n] float32, rate) of a whole recording, one after the other: memory does not depend on its length."""
+    with soundfile.SoundFile(path) as file:
+        start, block = 0, int(PIECE_S * file.samplerate)
+        while len(samples := file.read(block, dtype="float32", always_2d=True)):
+            yield start / file.samplerate, samples.mean(axis=1), file.samplerate
+            start += len(samples)
+
+
+def read(path, start_s, duration_s):
+    """(samples [n] float32, rate): a part of a recording, mono."""
+    with soundfile.SoundFile(path) as file:
+        file.seek(min(int(start_s * file.samplerate), file.frames))
+        samples = file.read(int(duration_s * file.samplerate), dtype="float32", always_2d=True)
+        return samples.mean(axis=1), file.samplerate
+
+
+def mel_power(samples, rate, n_mels):
+    """Power in mel bands, [n_mels, frames]; a frame is N_FFT samples, the next begins where it ends."""
+    frames = -(-len(samples) // N_FFT)
+    padded = np.zeros(frames * N_FFT, np.float32)
+    padded[: len(samples)] = samples
+    spectrum = np.fft.rfft(padded.reshape(frames, N_FFT) * np.hanning(N_FFT).astype(np.float32), axis=1)
+    return mel_bands(rate, n_mels) @ (spectrum.real**2 + spectrum.imag**2).T
+
+
+@functools.lru_cache(maxsize=8)
+def mel_bands(rate, n_mels):
+    """Triangular filters [n_mels, N_FFT // 2 + 1] on the scale of `mel`."""
+    edges = mel_to_hz(np.linspace(0, hz_to_mel(rate / 2), n_mels + 2))[:, None]
+    hz = np.arange(N_FFT // 2 + 1)[None, :] * rate / N_FFT
+    # At low frequencies a band is narrower than a bin: each edge is at least a bin away.
+    bin_hz = rate / N_FFT
+    rising = (hz - edges[:-2]) / np.maximum(edges[1:-1] - edges[:-2], bin_hz)
+    falling = (edges[2:] - hz) / np.maximum(edges[2:] - edges[1:-1], bin_hz)
+    bands = np.maximum(0, np.minimum(rising, falling))
+    empty = bands.sum(axis=1) == 0
+    bands[empty, np.argmin(np.abs(hz - edges[1:-1]), axis=1)[empty]] = 1
+    return (bands / bands.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def hz_to_mel(hz):
+    """HTK's scale: one formula for pictures, not what a network hears."""
+    return 2595.0 * np.log10(1.0 + np.asarray(hz) / 700.0)
+
+
+def mel_to_hz(mel):
+    return 700.0 * (10.0 ** (np.asarray(mel) / 2595.0) - 1.0)
+
+
+def encode(samples, rate):
+    """A clip [n] float32 as OGG Vorbis, its peak at 0.9 so that far calls are heard too."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    samples = samples * np.float32(0.9 / peak) if peak > 0 else samples
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", rate, 1, "VORBIS", format="OGG", compression_level=0.6) as out:
+        for begin in range(0, len(samples), 65536):  # libsndfile puts a whole write on the stack
+            out.write(samples[begin : begin + 65536])
+    return file.getvalue()
