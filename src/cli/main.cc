@@ -77,6 +77,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "whimbrel " WHIMBREL_VERSION);
   app.footer(
       "export (PyTorch -> ONNX, TorchScript and a manifest) is run by whimbrel-export: whimbrel export --help\n"
+      "report (a run, bench, plan or INT8 certificate as one page) is run by whimbrel-report: whimbrel report --help\n"
       "exit codes: 0 all done; 1 finished, some recordings failed; 2 usage or a bad manifest; 3 fatal");
   const std::vector<Verb> verbs = {add_predict(app), add_info(app), add_convert(app), add_quantize(app),
                                    add_bench(app),   add_plan(app), add_score(app),   add_bench_row(app)};
@@ -87,7 +88,7 @@ int run(int argc, char** argv) {
     if (std::find(names.begin(), names.end(), argv[1]) == names.end()) {
       const std::string word = argv[1];
       hand_over(argv);
-      names.emplace_back("export");
+      names.insert(names.end(), {"export", "report"});
       const std::string close = closest_word(word, names);
       return fail(
           "invalid_argument",

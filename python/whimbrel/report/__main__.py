@@ -32,7 +32,9 @@ def make_parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("source", metavar="RUN_DIR|FILE", help="a run's folder, bench.json, plan.toml or a certificate of quantize")
+    parser.add_argument(
+        "source", metavar="RUN_DIR|FILE", help="a run's folder, bench.json, plan.toml or a certificate of quantize"
+    )
     parser.add_argument("-o", "--out", required=True, metavar="PAGE", help="HTML file to write")
     parser.add_argument("--audio", metavar="DIR", help="folder of the recordings; default: where run.json says")
     parser.add_argument(

@@ -74,7 +74,9 @@ def read_jsonl(folder, record, threshold):
                 row = json.loads(line)
                 builder.add(where, row["file"], row["start_s"], row["end_s"], row["label"], row["confidence"])
             except (ValueError, KeyError, TypeError) as error:
-                raise ReportError("bad_input", f"{where}: no detection ({error!r}), expected a line of docs/formats.md") from error
+                raise ReportError(
+                    "bad_input", f"{where}: no detection ({error!r}), expected a line of docs/formats.md"
+                ) from error
     return builder.finish("detections.jsonl")
 
 
@@ -101,7 +103,9 @@ def read_npy(folder, record, threshold):
     try:
         scores = np.load(folder / "scores.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise ReportError("bad_input", f"{folder / 'scores.npy'}: {error}; expected what predict --format npy writes") from error
+        raise ReportError(
+            "bad_input", f"{folder / 'scores.npy'}: {error}; expected what predict --format npy writes"
+        ) from error
     builder = Builder(record)
     for where, row in table_rows(folder / "scores.index.csv", ",", ("row", "file", "start_s", "end_s")):
         builder.add(where, row["file"], row["start_s"], row["end_s"], "", 0)
@@ -129,7 +133,9 @@ def read_kaggle(folder, record, threshold):
                 scores.append(np.array(cells[1:], np.float32))
                 ends.append(float(end))
             except ValueError:
-                raise ReportError("bad_input", f"{path}:{reader.line_num}: no row of scores, expected row_id and numbers") from None
+                raise ReportError(
+                    "bad_input", f"{path}:{reader.line_num}: no row of scores, expected row_id and numbers"
+                ) from None
             if len(scores[-1]) != len(labels):
                 found = f"{len(cells)} cells, expected {len(labels) + 1} as in the first line"
                 raise ReportError("bad_input", f"{path}:{reader.line_num}: {found}")

@@ -14,7 +14,9 @@ def read_source(source):
     path = pathlib.Path(source)
     if path.is_dir():
         if not (path / "run.json").is_file():
-            raise ReportError("not_found", f"{path}: a folder without run.json, expected one that whimbrel predict wrote with --out")
+            raise ReportError(
+                "not_found", f"{path}: a folder without run.json, expected one that whimbrel predict wrote with --out"
+            )
         return "run", check("run", path / "run.json", read_json(path / "run.json"))
     if not path.exists():
         raise ReportError("not_found", f"{path}: no such file or folder, expected {EXPECTED}")

@@ -14,7 +14,7 @@ from .page import assemble
 from .run import run_data
 
 MB = 1_000_000
-FREQUENCIES_KHZ = (0.5, 1, 2, 4, 8, 16, 32, 64, 128)
+FREQUENCIES_KHZ = (128, 64, 32, 16, 8, 4, 2, 1, 0.5)
 
 
 def make_page(source, output, audio, recordings, threshold, max_mb, log):
@@ -57,7 +57,7 @@ def with_media(source, record, audio, most, threshold, max_bytes, log):
     """(page data, {name: (MIME type, bytes)}) of a run, within a size."""
     data, recordings, wanted = run_data(source, record, audio, most, threshold, log)
     # What each picture and clip adds to the page beside itself: its tag, and its row in the data.
-    tags = 400 * len(recordings) + 120 * min(len(wanted), max_bytes // _audio.CLIP_OVERHEAD_BYTES)
+    tags = 400 * len(recordings) + 120 * min(len(wanted), max_bytes // _audio.CLIP_BYTES_PER_S)
     left = (max_bytes - len(assemble({**data, "made": now()}, {})) - tags) * 3 / 4  # base64
     make_media(recordings, wanted, left, log)
     media, unreadable = {}, []
@@ -77,14 +77,18 @@ def with_media(source, record, audio, most, threshold, max_bytes, log):
 
 
 def frequency_ticks(sample_rate_hz):
-    """[[kHz, height from the bottom as a share]]"""
+    """[[kHz, height from the bottom as a share]], so far apart that they can be read."""
     top = _audio.hz_to_mel(sample_rate_hz / 2)
-    shares = [(f"{khz:g}", float(_audio.hz_to_mel(1000 * khz) / top)) for khz in FREQUENCIES_KHZ]
-    return [[khz, round(share, 3)] for khz, share in shares if share <= 1]
+    ticks = []
+    for khz in FREQUENCIES_KHZ:
+        share = float(_audio.hz_to_mel(1000 * khz) / top)
+        if share <= (ticks[-1][1] - 0.16 if ticks else 0.97):
+            ticks.append([f"{khz:g}", round(share, 3)])
+    return ticks
 
 
 def now():
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def write(output, page):

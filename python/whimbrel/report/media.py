@@ -12,12 +12,20 @@ from PIL import Image
 from . import _audio
 
 # Width, height, WebP quality. A picture takes the first that fits the bytes it may have.
-RUNGS = [(1600, 128, 60), (1400, 112, 50), (1200, 96, 45), (1000, 80, 40), (1000, 64, 30), (800, 64, 25), (600, 48, 20), (400, 32, 10)]
+RUNGS = [
+    (1600, 128, 60),
+    (1400, 112, 50),
+    (1200, 96, 45),
+    (1000, 80, 40),
+    (1000, 64, 30),
+    (800, 64, 25),
+    (600, 48, 20),
+    (400, 32, 10),
+]
 LARGEST_PICTURE = 60_000
-PICTURES_SHARE = 0.6  # of the bytes that are left for pictures and clips
-PAD_S = 0.5
-LONGEST_CLIP_S = 10.0
-FLOOR_DB, TOP_DB = -2.0, 30.0  # shown, by the median of each band: what lies above the noise
+PICTURES_SHARE = 0.5  # of the bytes that are left for pictures and clips
+SHORTEST_CLIP_S, LONGEST_CLIP_S = 2.0, 10.0
+FLOOR_DB, TOP_DB = 2.0, 30.0  # shown, by the median of each band: what lies above the noise
 
 
 @dataclasses.dataclass
@@ -50,7 +58,7 @@ def make_media(recordings, wanted, budget, log):
     expected = 0
     chosen = []
     for position, start_s, end_s in wanted:
-        expected += (min(end_s - start_s, LONGEST_CLIP_S) + 2 * PAD_S) * _audio.CLIP_BYTES_PER_S + _audio.CLIP_OVERHEAD_BYTES
+        expected += clip_span(start_s, end_s)[1] * _audio.CLIP_BYTES_PER_S
         if expected > budget * (1 - PICTURES_SHARE) * 1.2:
             break
         if recordings[position].path:
@@ -72,6 +80,12 @@ def make_media(recordings, wanted, budget, log):
     return used
 
 
+def clip_span(start_s, end_s):
+    """(start, duration) in s of a detection's clip: a lone call is too short to be recognized, a chorus too long to keep."""
+    duration_s = min(max(end_s - start_s, SHORTEST_CLIP_S), LONGEST_CLIP_S)
+    return max(0.0, start_s - max(0.0, duration_s - (end_s - start_s)) / 2), duration_s
+
+
 def fill(recording, allowance):
     """Picture and clips of one recording; what cannot be read is said in `error`."""
     try:
@@ -81,9 +95,7 @@ def fill(recording, allowance):
             recording.seconds = max(recording.seconds, reached_s)
             recording.picture, recording.size = picture(columns, allowance)
         for start_s, end_s in recording.clips:
-            begin = max(0.0, start_s - PAD_S)
-            duration_s = min(end_s + PAD_S - begin, LONGEST_CLIP_S + 2 * PAD_S)
-            samples, rate = _audio.read(recording.path, begin, duration_s)
+            samples, rate = _audio.read(recording.path, *clip_span(start_s, end_s))
             if len(samples):
                 recording.sounds[(start_s, end_s)] = _audio.encode(samples, rate)
     except Exception as error:  # any decoder's: a recording that cannot be shown must not cost the page

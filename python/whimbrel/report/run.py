@@ -136,7 +136,9 @@ def ledger_rows(detections, ledger, began):
         best[int(detections.recording[i])] = (int(detections.label[i]), rounded(detections.score[i]))
     rows = []
     for i, r in enumerate(ledger):
-        facts = [r.get(key) for key in ("windows", "decoded_s", "sample_rate_hz", "channels", "codec", "windows_filled", "error")]
+        facts = [
+            r.get(key) for key in ("windows", "decoded_s", "sample_rate_hz", "channels", "codec", "windows_filled", "error")
+        ]
         time = began[i].isoformat() if began[i] else None
         rows.append([r["path"], r["state"], *facts, time, int(counts[i]), *best.get(i, (-1, 0))])
     return rows

@@ -30,7 +30,7 @@ def of_name(path):
         except ValueError:
             return None
     if UNIX_HEX.fullmatch(stem) and stem.upper() == stem:
-        began = datetime.datetime.fromtimestamp(int(stem, 16), datetime.timezone.utc)
+        began = datetime.datetime.fromtimestamp(int(stem, 16), datetime.UTC)
         return began if began.year >= 2015 else None  # AudioMoth's first year; other names that look like hex are older
     return None
 

@@ -31,7 +31,7 @@ function paretoPlot(p, pareto) {
       },
     ],
     layout: {
-      xaxis: { title: { text: "seconds for the workload" }, type: "log" }, yaxis: { title: { text: W.plots.plain(p.metric || "score") }, zeroline: false },
+      xaxis: { title: { text: "seconds for the workload" }, ...W.plots.logAxis([...points.map((q) => q.wall_s), p.expected_wall_s, p.budget_s].filter((t) => t > 0)) }, yaxis: { title: { text: W.plots.plain(p.metric || "score") }, zeroline: false },
       shapes: p.budget_s > 0 ? [{ type: "line", x0: p.budget_s, x1: p.budget_s, yref: "paper", y0: 0, y1: 1, line: { dash: "dot", color: css("--muted"), width: 1.5 } }] : [],
       annotations: p.budget_s > 0 ? [{ x: Math.log10(p.budget_s), y: 0, yref: "paper", text: "budget", showarrow: false, xanchor: "right", yanchor: "bottom", xshift: -4, font: { color: css("--muted") } }] : [],
     },

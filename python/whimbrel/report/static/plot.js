@@ -50,10 +50,10 @@ W.plots = (() => {
   return {
     /** A figure; make(css) gives {data, layout} and is called at each drawing. */
     add(caption, height, make) {
-      const div = W.el("div", { class: "plot", role: "img", "aria-label": caption, style: { height: `${height}px` } });
+      const div = W.el("div", { class: "chart", role: "img", "aria-label": caption, style: { height: `${height}px` } });
       waiting.set(div, make);
       observer.observe(div);
-      return W.el("figure", {}, W.el("div", { class: "plot-scroll" }, div), W.el("figcaption", {}, caption));
+      return W.el("figure", {}, W.el("div", { class: "chart-scroll" }, div), W.el("figcaption", {}, caption));
     },
     /** Plotly is there. */
     start() {
@@ -64,6 +64,16 @@ W.plots = (() => {
       for (const div of drawn.keys()) if (div.isConnected) draw(div);
     },
     /** Plotly reads a few tags in texts: names must not have any. */
+    /** A logarithmic axis over values, with room at both ends and ticks at 1, 2 and 5 (1 alone where there are many). */
+    logAxis(values) {
+      const [low, high] = [Math.log10(Math.min(...values)), Math.log10(Math.max(...values))];
+      const room = Math.max(0.25, 0.12 * (high - low));
+      const range = [low - room, high + room];
+      const digits = range[1] - range[0] > 3 ? [1] : [1, 2, 5];
+      const ticks = [];
+      for (let e = Math.floor(range[0]); e <= Math.ceil(range[1]); e += 1) for (const digit of digits) ticks.push(digit * 10 ** e);
+      return { type: "log", range, tickvals: ticks.filter((t) => Math.log10(t) >= range[0] && Math.log10(t) <= range[1]), tickformat: "~s", zeroline: false };
+    },
     plain: (name) => String(name).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"),
     short: (name, n = 28) => (String(name).length > n ? `${String(name).slice(0, n - 1)}…` : String(name)),
   };

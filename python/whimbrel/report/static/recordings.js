@@ -71,7 +71,7 @@ W.recordings = (d) => {
     }
     const article = articles.get(position);
     fill(position);
-    article.scrollIntoView({ block: "start" });
+    article.scrollIntoView({ block: "start", behavior: "instant" });
     return open.get(position);
   };
   W.showDetection = (position, i) => {
@@ -97,7 +97,7 @@ W.recordings = (d) => {
 
 function notes(d) {
   const lines = [];
-  const left = d.ledger.length - d.shown.length;
+  const left = d.ledger.filter((r) => r.state !== "failed" && r.decoded_s !== 0).length - d.shown.length;
   if (left > 0) lines.push(`The ${d.shown.length} recordings with most detections are shown; ${W.text.count(left, "other")} ${left === 1 ? "is" : "are"} in the tables only.`);
   if (d.not_found) lines.push(`${W.text.count(d.not_found, "recording")} ${d.not_found === 1 ? "was" : "were"} not found and ${d.not_found === 1 ? "has" : "have"} no spectrogram and no clips; whimbrel report --audio says where they lie.`);
   if (d.unreadable && d.unreadable.length) lines.push(`${W.text.count(d.unreadable.length, "recording")} could not be read for a spectrogram.`);

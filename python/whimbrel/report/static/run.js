@@ -15,10 +15,10 @@ W.run = () => {
   } else {
     W.section("species", "Species", speciesTable(d));
     W.section("day", "Time of day", ...W.heatMap(d));
-    W.section("recordings", "Recordings", ...W.recordings(d));
   }
   W.section("workers", "Workers", ...W.workers(d));
   W.section("all", "All recordings", ledgerTable(d));
+  if (d.source) W.section("recordings", "Recordings", ...W.recordings(d)); // last: it is long
 };
 
 W.species = (label) => {

@@ -23,11 +23,11 @@ W.heatMap = (d) => {
       },
     ],
     layout: {
-      xaxis: { title: { text: "hour of the day, as the recorder's clock had it" }, dtick: 3, tick0: 0, range: [-0.5, 23.5], showgrid: false, zeroline: false },
+      xaxis: { title: { text: "hour of the day" }, dtick: 3, tick0: 0, range: [-0.5, 23.5], showgrid: false, zeroline: false },
       yaxis: { tickvals: rows.map((_, k) => k), ticktext: rows, range: [rows.length - 0.5, -0.5], showgrid: false, zeroline: false },
     },
   });
-  const figure = W.plots.add("Detections by species and hour of the day", 110 + 24 * rows.length, make);
+  const figure = W.plots.add("Detections by species and hour of the day, by the recorders’ clocks", 110 + 24 * rows.length, make);
   const toggle = W.el("button", { type: "button", class: "quiet", "aria-pressed": "false" }, "Per recorded hour");
   toggle.addEventListener("click", () => {
     perHour = !perHour;

@@ -29,6 +29,7 @@ W.timeline = (article, position, keep) => {
 
   const strip = W.el("div", { class: "strip" });
   const playhead = W.el("div", { class: "playhead", hidden: true });
+  const span = W.el("div", { class: "span", hidden: true });
   const detail = W.el("div", { class: "detail", "aria-live": "polite" });
   const lanesBox = W.el("div", { class: "lanes", role: "group", "aria-label": `Detections in ${row.path}. Arrow keys move between them, Enter plays.` });
   const namesBox = W.el("div", { class: "lane-names", "aria-hidden": "true" });
@@ -43,7 +44,7 @@ W.timeline = (article, position, keep) => {
 
   function axis() {
     const ticks = W.timeTicks(length, 6 * zoom);
-    return W.el("div", { class: "axis", "aria-hidden": "true" }, ticks.map((t) => W.el("span", { style: { left: at(t) } }, began === null ? W.text.clock(t) : W.text.clock((began + t) % 86400 || 0, false))));
+    return W.el("div", { class: "axis", "aria-hidden": "true" }, ticks.map((t) => W.el("span", { style: { left: at(t) } }, began === null ? W.text.clock(t) : W.text.clock((began + t) % 86400))));
   }
 
   function lanes() {
@@ -61,7 +62,7 @@ W.timeline = (article, position, keep) => {
       const button = W.el("button", {
         type: "button", class: "detection", tabindex: "-1", "data-i": d.i, title: `${name}, ${W.text.clock(d.start)}, ${d.score.toFixed(2)}`,
         "aria-label": `${name}, ${W.text.clock(d.start, true)} to ${W.text.clock(d.end, true)}, score ${d.score.toFixed(2)}${clips.has(clipKey(d)) ? "" : ", no clip"}`,
-        style: { left: at(d.start), width: at(Math.min(d.end, length) - d.start), "--score": String(0.3 + 0.7 * d.score) },
+        style: { left: at(d.start), width: at(Math.min(d.end, length) - d.start) },
       });
       button.style.setProperty("--score", String(Math.min(1, 0.3 + 0.7 * d.score)));
       buttons.set(d.i, button);
@@ -100,8 +101,10 @@ W.timeline = (article, position, keep) => {
   function showDetail(d) {
     const clip = clips.get(clipKey(d));
     playhead.hidden = true;
+    span.hidden = false;
+    Object.assign(span.style, { left: at(d.start), width: at(Math.min(d.end, length) - d.start) });
     audio = clip ? W.el("audio", { controls: true, preload: "metadata", src: W.media(clip), "aria-label": `Clip of ${W.data.labels[d.label][0]}` }) : null;
-    if (audio) followPlay(audio, Math.max(0, d.start - 0.5));
+    if (audio) followPlay(audio, Math.max(0, d.start - Math.max(0, 2 - (d.end - d.start)) / 2)) // as clip_span of media.py cut it;
     const same = detections.filter((x) => x !== d && x.start < d.end && x.end > d.start).slice(0, 6);
     const step = (by, name) => W.el("button", { type: "button", class: "quiet", onclick: () => choose(detections[(detections.indexOf(d) + by + detections.length) % detections.length].i) }, name);
     detail.replaceChildren(
@@ -165,7 +168,7 @@ W.timeline = (article, position, keep) => {
   const closer = W.el("button", { type: "button", class: "quiet", "aria-label": "Longer timeline", onclick: () => setZoom(zoom * 2) }, "+");
 
   lanes();
-  strip.append(W.el("div", { class: "picture" }, picture(), playhead), axis(), lanesBox);
+  strip.append(W.el("div", { class: "picture" }, picture(), span, playhead), axis(), lanesBox);
   const facts = [row.recorded_at && row.recorded_at.slice(0, 19).replace("T", " "), W.text.clock(length), row.sample_rate_hz && W.text.hertz(row.sample_rate_hz), W.text.count(detections.length, "detection"), row.state === "done" ? null : row.state];
   article.replaceChildren(
     W.el(
