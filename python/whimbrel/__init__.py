@@ -1,7 +1,8 @@
 """Whimbrel: PyTorch-trained models over long recordings on plain CPUs.
 
 `whimbrel.export(module, example, out_dir, manifest)` writes what the `whimbrel` program runs; `whimbrel.report(source, output)`
-makes a page of what it wrote. Importing this package is cheap: torch is imported when an export begins, plotly when a report does.
+makes a page of what it wrote. Importing this package is cheap: torch is imported when an export begins, plotly when a report
+does.
 """
 
 import importlib

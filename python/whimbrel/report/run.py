@@ -114,7 +114,7 @@ def heat_map(detections, ledger, began):
         "labels": top,
         "counts": [counts[i].tolist() for i in top],
         "effort_s": [round(float(s), 1) for s in effort],
-        "recordings_without_time": int(np.sum(~known)),
+        "recordings_without_time": sum(not k and bool(r.get("decoded_s")) for k, r in zip(known, ledger, strict=True)),
         "species_left_out": len(order) - len(top),
     }
 

@@ -2,8 +2,7 @@
 
 W.heatMap = (d) => {
   const heat = d.heat;
-  const dated = d.ledger.length - heat.recordings_without_time;
-  if (!dated) {
+  if (!d.ledger.some((r) => r.recorded_at)) {
     return [W.note("No recording says when it began. Times are read from file names such as AudioMoth's 20190521_171730.WAV or Song Meter's SITE_20190521_171730.wav, and by predict from the files' headers.")];
   }
   if (!heat.labels.length) return [W.muted("No detections in recordings that say when they began.")];

@@ -153,7 +153,8 @@ W.timeline = (article, position, keep) => {
     } else if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
       choose(Number(event.target.dataset.i));
-      if (audio) audio.paused ? audio.play() : audio.pause();
+      if (audio && audio.paused) audio.play().catch(() => {}); // a pause at once after it is no failure
+      else if (audio) audio.pause();
     }
   });
 
