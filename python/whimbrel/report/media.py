@@ -25,7 +25,7 @@ RUNGS = [
 LARGEST_PICTURE = 60_000
 PICTURES_SHARE = 0.5  # of the bytes that are left for pictures and clips
 SHORTEST_CLIP_S, LONGEST_CLIP_S = 2.0, 10.0
-FLOOR_DB, TOP_DB = 2.0, 30.0  # shown, by the median of each band: what lies above the noise
+FLOOR_DB, TOP_DB = 0.5, 18.0  # shown, by the median of each band: what lies above the noise
 
 
 @dataclasses.dataclass
@@ -44,63 +44,73 @@ class Recording:
 
 
 def make_media(recordings, wanted, budget, log):
-    """Fills in pictures, and clips in the order of importance while bytes are left.
+    """Fills in pictures, and with the bytes that they leave clips, in the order of importance.
 
     @param recordings  of which those with a path are read, in as many threads as there are cores
     @param wanted      [(position in recordings, start_s, end_s)], the most important first, each once
     @param budget      bytes for all of them together
-    @return            bytes of what was made
     """
     found = [r for r in recordings if r.path]
     if not found or budget <= 0:
-        return 0
+        return
     allowance = int(min(LARGEST_PICTURE, PICTURES_SHARE * budget / len(found)))
-    expected = 0
-    chosen = []
-    for position, start_s, end_s in wanted:
-        expected += clip_span(start_s, end_s)[1] * _audio.CLIP_BYTES_PER_S
-        if expected > budget * (1 - PICTURES_SHARE) * 1.2:
-            break
-        if recordings[position].path:
-            recordings[position].clips.append((start_s, end_s))
-            chosen.append((position, (start_s, end_s)))
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for done, _ in enumerate(pool.map(lambda r: fill(r, allowance), found), 1):
+        for done, _ in enumerate(pool.map(lambda r: guarded(r, make_picture, allowance), found), 1):
             if done % 50 == 0 or done == len(found):
                 log(f"{done}/{len(found)} spectrograms")
-    used = sum(len(r.picture) for r in found)
-    kept = {}
-    for position, clip in chosen:
-        sound = recordings[position].sounds.get(clip)
-        if sound and used + len(sound) <= budget:
-            used += len(sound)
-            kept.setdefault(position, {})[clip] = sound
-    for position, recording in enumerate(recordings):
-        recording.sounds = kept.get(position, {})
-    return used
+        left = budget - sum(len(r.picture) for r in found)
+        chosen = choose_clips(recordings, wanted, left)
+        for _ in pool.map(lambda r: guarded(r, make_clips), found):
+            pass
+    for position, clip in chosen:  # they may have become larger than expected: the least important go
+        left -= len(recordings[position].sounds.get(clip, b""))
+        if left < 0:
+            recordings[position].sounds.pop(clip, None)
+    log(f"{sum(len(r.sounds) for r in recordings)} clips of {len(wanted)} windows with detections")
+
+
+def choose_clips(recordings, wanted, budget):
+    """Puts into each recording which clips it makes; [(position, (start_s, end_s))] in the order of importance."""
+    chosen = []
+    for position, start_s, end_s in wanted:
+        recording = recordings[position]
+        if not recording.path or recording.error:
+            continue
+        budget -= clip_span(start_s, end_s)[1] * _audio.CLIP_BYTES_PER_S
+        if budget < 0:
+            break
+        recording.clips.append((start_s, end_s))
+        chosen.append((position, (start_s, end_s)))
+    return chosen
+
+
+def guarded(recording, make, *arguments):
+    """A recording that cannot be shown must not cost the page: any decoder's error is said in `error`."""
+    try:
+        make(recording, *arguments)
+    except Exception as error:
+        recording.error = f"{type(error).__name__}: {error}"[:200]
+
+
+def make_picture(recording, allowance):
+    recording.seconds, recording.sample_rate_hz = _audio.describe(recording.path)
+    columns, reached_s = mel_columns(recording.path, recording.seconds)
+    if columns is not None:
+        recording.seconds = max(recording.seconds, reached_s)
+        recording.picture, recording.size = picture(columns, allowance)
+
+
+def make_clips(recording):
+    for start_s, end_s in recording.clips:
+        samples, rate = _audio.read(recording.path, *clip_span(start_s, end_s))
+        if len(samples):
+            recording.sounds[(start_s, end_s)] = _audio.encode(samples, rate)
 
 
 def clip_span(start_s, end_s):
     """(start, duration) in s of a detection's clip: a lone call is too short to be recognized, a chorus too long to keep."""
     duration_s = min(max(end_s - start_s, SHORTEST_CLIP_S), LONGEST_CLIP_S)
     return max(0.0, start_s - max(0.0, duration_s - (end_s - start_s)) / 2), duration_s
-
-
-def fill(recording, allowance):
-    """Picture and clips of one recording; what cannot be read is said in `error`."""
-    try:
-        recording.seconds, recording.sample_rate_hz = _audio.describe(recording.path)
-        columns, reached_s = mel_columns(recording.path, recording.seconds)
-        if columns is not None:
-            recording.seconds = max(recording.seconds, reached_s)
-            recording.picture, recording.size = picture(columns, allowance)
-        for start_s, end_s in recording.clips:
-            samples, rate = _audio.read(recording.path, *clip_span(start_s, end_s))
-            if len(samples):
-                recording.sounds[(start_s, end_s)] = _audio.encode(samples, rate)
-    except Exception as error:  # any decoder's: a recording that cannot be shown must not cost the page
-        recording.error = f"{type(error).__name__}: {error}"[:200]
-    return recording
 
 
 def mel_columns(path, seconds):
