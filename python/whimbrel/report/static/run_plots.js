@@ -9,7 +9,8 @@ W.heatMap = (d) => {
   let perHour = false;
   const hours = [...Array(24).keys()];
   const rows = heat.labels.map((label) => W.plots.plain(W.plots.short(d.labels[label][0])));
-  const value = (k, hour) => (!perHour ? heat.counts[k][hour] || null : heat.effort_s[hour] ? (heat.counts[k][hour] * 3600) / heat.effort_s[hour] || null : null);
+  // An hour without recordings is blank, one without detections is not.
+  const value = (k, hour) => (heat.effort_s[hour] ? heat.counts[k][hour] * (perHour ? 3600 / heat.effort_s[hour] : 1) : heat.counts[k][hour] || null);
   const make = (css) => ({
     data: [
       {
