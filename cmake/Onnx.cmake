@@ -15,4 +15,7 @@ add_library(whimbrel_onnx STATIC ${onnx_generated}/onnx-ml.pb.cc)
 target_include_directories(whimbrel_onnx SYSTEM PUBLIC ${onnx_generated} ${Protobuf_INCLUDE_DIRS})
 target_compile_options(whimbrel_onnx PRIVATE -w)
 find_library(PROTOBUF_LITE_STATIC libprotobuf-lite.a REQUIRED)
-target_link_libraries(whimbrel_onnx PUBLIC ${PROTOBUF_LITE_STATIC} Threads::Threads)
+find_library(PROTOBUF_LITE_SHARED libprotobuf-lite.so REQUIRED)
+# Debian's static library cannot go into a shared object. There nothing meets: Python opens its modules without sharing symbols.
+set(in_python "$<BOOL:$<TARGET_PROPERTY:WHIMBREL_PYTHON>>")
+target_link_libraries(whimbrel_onnx PUBLIC "$<IF:${in_python},${PROTOBUF_LITE_SHARED},${PROTOBUF_LITE_STATIC}>" Threads::Threads)

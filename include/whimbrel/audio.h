@@ -126,6 +126,15 @@ class WindowStream {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Samples of a part of a recording, mono.
+/// @param sample_rate_hz  of the result; 0: the recording's own
+/// @param duration_s      0: to its end
+/// @param rate_hz         receives the rate of the result
+/// @return  fewer samples than asked for only where the recording ends
+/// @throws as RecordingReader::open and read; Error{invalid_argument} for times or a rate below 0
+std::vector<float> read_samples(const std::filesystem::path& path, int sample_rate_hz, double start_s, double duration_s,
+                                int* rate_hz);
+
 /// File name endings, lower case with the dot, that a folder is searched for.
 const std::vector<std::string>& recording_extensions();
 

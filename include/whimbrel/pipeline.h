@@ -58,6 +58,10 @@ struct Expectation {
 /// How members' scores become one. docs/postprocessing.md has the formulas.
 enum class Mean { arithmetic, geometric, power, rank };
 
+/// @throws Error{invalid_argument} for another word than the names above (with the closest)
+Mean mean_from_string(std::string_view word);
+Prior prior_from_string(std::string_view word);
+
 /// What replaces the [postprocess] of the first model's manifest; what is absent or empty is the manifest's.
 struct PostProcessOverrides {
   bool ignore_manifest = false;  // begin with none of it
@@ -179,6 +183,7 @@ struct BudgetChange {
 struct PredictResult {
   std::vector<RecordingResult> recordings;  // in input order
   std::vector<MemberResult> members;
+  std::vector<std::string> labels;           // classes, in the order of scores
   std::vector<std::filesystem::path> files;  // written, with run.json
   std::int64_t windows = 0;                  // scored
   std::int64_t windows_read = 0;             // at most so many more when the run was stopped

@@ -186,6 +186,7 @@ std::vector<MemberResult> describe_members(const Ensemble& ensemble) {
 std::string run_record(const PredictOptions& options, const PredictResult& result) {
   Json record = {{"whimbrel", WHIMBREL_VERSION}, {"cpu", cpu_json()}, {"settings", settings_json(options, result)}};
   for (const auto& member : result.members) record["models"].push_back(member_json(member));
+  record["labels"] = result.labels;
   record["summary"] = summary_json(result);
   if (options.budget_s > 0) record["budget"] = budget_json(options, result);
   if (options.expected) record["plan"] = plan_json(*options.expected, result);

@@ -20,7 +20,7 @@ PIL_Image = pytest.importorskip("PIL.Image")
 soundfile = pytest.importorskip("soundfile")
 
 import report_inputs as inputs  # noqa: E402
-from whimbrel.report import ReportError, report  # noqa: E402
+from whimbrel.report import ReportError, _audio, report  # noqa: E402
 from whimbrel.report.__main__ import main  # noqa: E402
 from whimbrel.report.detections import read_detections  # noqa: E402
 from whimbrel.report.inputs import read_source  # noqa: E402
@@ -72,7 +72,7 @@ def page(run, tmp_path_factory):
     return Page(path)
 
 
-def refused(source, tmp_path, *messages, code="bad_input", **options):
+def refused(source, tmp_path, *messages, code="invalid_argument", **options):
     with pytest.raises(ReportError) as caught:
         report(source, tmp_path / "page.html", **options)
     text = str(caught.value)
@@ -119,6 +119,23 @@ def test_pieces_of_a_long_recording_make_the_picture_of_the_whole(tmp_path, monk
     pieces, reached_s = mel_columns(tmp_path / "a.wav", inputs.SECONDS)
     assert reached_s == inputs.SECONDS
     np.testing.assert_allclose(pieces, whole, rtol=1e-4)
+
+
+def test_what_libsndfile_does_not_read_is_read_by_the_core(tmp_path, monkeypatch):
+    inputs.write_recording(tmp_path / "a.wav", 2)
+    samples, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    (tmp_path / "a.m4a").write_bytes(b"no sound that libsndfile knows")
+
+    def read_audio(path, start_s, duration_s):
+        begin = int(start_s * rate)
+        return samples[begin : begin + int(duration_s * rate)], rate
+
+    monkeypatch.setattr(_audio, "read_audio", read_audio)
+    monkeypatch.setattr(_audio, "LONG_PIECE_S", 7.168)  # 112 frames
+    whole, _ = mel_columns(tmp_path / "a.wav", inputs.SECONDS)
+    pieces, reached_s = mel_columns(tmp_path / "a.m4a", inputs.SECONDS)
+    assert reached_s == inputs.SECONDS
+    np.testing.assert_allclose(pieces, whole, rtol=1e-3)
 
 
 def test_tables_hold_what_the_run_did(page):

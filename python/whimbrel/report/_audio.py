@@ -7,19 +7,26 @@ import numpy as np
 import soundfile
 
 PIECE_S = 60.0
+LONG_PIECE_S = 600.0
 N_FFT = 1024
 CLIP_RATE_HZ = 48000  # Opus knows 8, 12, 16, 24 and 48 kHz
 CLIP_BYTES_PER_S = 3700  # of what encode() writes, a rough mean: what the choice of clips goes by
 
 
 def describe(path):
-    """(seconds, sample rate in Hz)"""
-    info = soundfile.info(path)
+    """(seconds, sample rate in Hz), or None where only the run that decoded it can know."""
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError:
+        return None
     return info.frames / info.samplerate, info.samplerate
 
 
 def pieces(path):
     """(start in s, samples [n] float32, rate) of a recording, one after the other: memory does not depend on its length."""
+    if describe(path) is None:
+        yield from long_pieces(path)
+        return
     with soundfile.SoundFile(path) as file:
         start, block = 0, int(PIECE_S * file.samplerate)
         while len(samples := file.read(block, dtype="float32", always_2d=True)):
@@ -27,12 +34,34 @@ def pieces(path):
             start += len(samples)
 
 
+def long_pieces(path):
+    """As above of what libsndfile does not read (M4A, WMA): longer, since each is decoded from the recording's start."""
+    start_s = 0.0
+    while True:
+        samples, rate = read_audio(path, start_s, LONG_PIECE_S)
+        if len(samples) == 0:
+            return
+        yield start_s, samples, rate
+        if len(samples) < LONG_PIECE_S * rate:
+            return
+        start_s += LONG_PIECE_S
+
+
 def read(path, start_s, duration_s):
     """(samples [n] float32, rate): a part of a recording, mono."""
+    if describe(path) is None:
+        return read_audio(path, start_s, duration_s)
+    # Not whimbrel.read_audio for all: it decodes from the start, and a page has hundreds of clips.
     with soundfile.SoundFile(path) as file:
         file.seek(min(int(start_s * file.samplerate), file.frames))
         samples = file.read(int(duration_s * file.samplerate), dtype="float32", always_2d=True)
         return samples.mean(axis=1), file.samplerate
+
+
+def read_audio(path, start_s, duration_s):
+    import whimbrel  # here: the core is not needed, nor always built, for what libsndfile reads
+
+    return whimbrel.read_audio(path, start_s=start_s, duration_s=duration_s)
 
 
 def mel_power(samples, rate, n_mels):

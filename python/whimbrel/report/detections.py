@@ -49,13 +49,15 @@ class Builder:
 
     def add(self, where, path, start_s, end_s, label, score):
         if path not in self.index:
-            raise ReportError("bad_input", f'{where}: "{path}" is no recording of run.json; are both of one run?')
+            raise ReportError("invalid_argument", f'{where}: "{path}" is no recording of run.json; are both of one run?')
         try:
             numbers = float(start_s), float(end_s), float(score)
         except (TypeError, ValueError):
-            raise ReportError("bad_input", f"{where}: {start_s}, {end_s}, {score}: expected start, end and score") from None
+            raise ReportError(
+                "invalid_argument", f"{where}: {start_s}, {end_s}, {score}: expected start, end and score"
+            ) from None
         if not all(np.isfinite(numbers)):
-            raise ReportError("bad_input", f"{where}: {start_s}, {end_s}, {score}: expected finite numbers")
+            raise ReportError("invalid_argument", f"{where}: {start_s}, {end_s}, {score}: expected finite numbers")
         self.rows.append((self.index[path], *numbers, self.labels.setdefault(label, len(self.labels))))
 
     def finish(self, source):
@@ -75,7 +77,7 @@ def read_jsonl(folder, record, threshold):
                 builder.add(where, row["file"], row["start_s"], row["end_s"], row["label"], row["confidence"])
             except (ValueError, KeyError, TypeError) as error:
                 raise ReportError(
-                    "bad_input", f"{where}: no detection ({error!r}), expected a line of docs/formats.md"
+                    "invalid_argument", f"{where}: no detection ({error!r}), expected a line of docs/formats.md"
                 ) from error
     return builder.finish("detections.jsonl")
 
@@ -104,14 +106,14 @@ def read_npy(folder, record, threshold):
         scores = np.load(folder / "scores.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ReportError(
-            "bad_input", f"{folder / 'scores.npy'}: {error}; expected what predict --format npy writes"
+            "invalid_argument", f"{folder / 'scores.npy'}: {error}; expected what predict --format npy writes"
         ) from error
     builder = Builder(record)
     for where, row in table_rows(folder / "scores.index.csv", ",", ("row", "file", "start_s", "end_s")):
         builder.add(where, row["file"], row["start_s"], row["end_s"], "", 0)
     if scores.ndim != 2 or len(scores) != len(builder.rows):
         found = f"scores.npy is {list(scores.shape)}, scores.index.csv has {len(builder.rows)} rows"
-        raise ReportError("bad_input", f"{folder}: {found}; expected as many")
+        raise ReportError("invalid_argument", f"{folder}: {found}; expected as many")
     windows = np.array(builder.rows, np.float64).reshape(-1, 5)
     labels = model_labels(record, scores.shape[1]) or [f"class {i}" for i in range(scores.shape[1])]
     return of_scores("scores.npy", labels, windows[:, 0], windows[:, 1], windows[:, 2], scores, threshold)
@@ -134,11 +136,11 @@ def read_kaggle(folder, record, threshold):
                 ends.append(float(end))
             except ValueError:
                 raise ReportError(
-                    "bad_input", f"{path}:{reader.line_num}: no row of scores, expected row_id and numbers"
+                    "invalid_argument", f"{path}:{reader.line_num}: no row of scores, expected row_id and numbers"
                 ) from None
             if len(scores[-1]) != len(labels):
                 found = f"{len(cells)} cells, expected {len(labels) + 1} as in the first line"
-                raise ReportError("bad_input", f"{path}:{reader.line_num}: {found}")
+                raise ReportError("invalid_argument", f"{path}:{reader.line_num}: {found}")
             rows.append(stems[stem])
     if not rows:
         return Builder(record).finish("submission.csv")
@@ -205,8 +207,10 @@ def table_rows(path, delimiter, needed):
         reader = csv.DictReader(file, delimiter=delimiter, quoting=quoting)
         missing = [column for column in needed if column not in (reader.fieldnames or [])]
         if missing:
-            raise ReportError("bad_input", f'{path}: no column "{missing[0]}", expected what docs/formats.md says')
+            raise ReportError("invalid_argument", f'{path}: no column "{missing[0]}", expected what docs/formats.md says')
         for row in reader:
             if any(row[column] is None for column in needed):
-                raise ReportError("bad_input", f"{path}:{reader.line_num}: too few cells, expected {len(reader.fieldnames)}")
+                raise ReportError(
+                    "invalid_argument", f"{path}:{reader.line_num}: too few cells, expected {len(reader.fieldnames)}"
+                )
             yield f"{path}:{reader.line_num}", row

@@ -38,9 +38,9 @@ def kind_of(path, contents):
             check("quantize", path, contents)
             return "quantize"
         if "error" in contents and "exit_code" in contents:
-            raise ReportError("bad_input", f"{path}: the report of a failure, expected {EXPECTED}")
+            raise ReportError("invalid_argument", f"{path}: the report of a failure, expected {EXPECTED}")
     keys = f"JSON with {', '.join(list(contents)[:4])}" if isinstance(contents, dict) and contents else "other JSON"
-    raise ReportError("bad_input", f"{path}: {keys}, expected {EXPECTED}")
+    raise ReportError("invalid_argument", f"{path}: {keys}, expected {EXPECTED}")
 
 
 # What a page cannot do without: {kind: {key: type}}. Everything else may be absent.
@@ -73,11 +73,11 @@ def check(kind, path, contents):
 def check_keys(path, where, table, needed):
     at = f"{path}: {where} " if where else f"{path}: "
     if not isinstance(table, dict):
-        raise ReportError("bad_input", f"{at}is no table, expected one with {', '.join(needed)}")
+        raise ReportError("invalid_argument", f"{at}is no table, expected one with {', '.join(needed)}")
     for key, kind in needed.items():
         if not isinstance(table.get(key), kind):
             found = "is missing" if key not in table else f"is {json.dumps(table[key], default=str)[:40]}"
-            raise ReportError("bad_input", f"{at}{key} {found}, expected {NAMES[kind]}; was it written by whimbrel?")
+            raise ReportError("invalid_argument", f"{at}{key} {found}, expected {NAMES[kind]}; was it written by whimbrel?")
 
 
 def read_json(path):
@@ -86,7 +86,7 @@ def read_json(path):
     except OSError as error:
         raise ReportError("io", f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise ReportError("bad_input", f"{path}: no JSON ({error}), expected {EXPECTED}") from error
+        raise ReportError("invalid_argument", f"{path}: no JSON ({error}), expected {EXPECTED}") from error
 
 
 def read_toml(path):
@@ -95,4 +95,4 @@ def read_toml(path):
     except OSError as error:
         raise ReportError("io", f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise ReportError("bad_input", f"{path}: no TOML ({error}), expected {EXPECTED}") from error
+        raise ReportError("invalid_argument", f"{path}: no TOML ({error}), expected {EXPECTED}") from error

@@ -30,15 +30,15 @@ FLOOR_DB, TOP_DB = 0.5, 18.0  # shown, by the median of each band: what lies abo
 
 @dataclasses.dataclass
 class Recording:
-    """One to be shown; everything below `clips` is the answer."""
+    """One to be shown; everything from `clips` on is the answer."""
 
     index: int
     path: pathlib.Path | None  # None: not found
+    seconds: float = 0.0  # as the run found it
+    sample_rate_hz: int = 0
     clips: list = dataclasses.field(default_factory=list)  # (start_s, end_s) wanted
     picture: bytes = b""
     size: tuple = (0, 0)
-    sample_rate_hz: int = 0
-    seconds: float = 0.0
     sounds: dict = dataclasses.field(default_factory=dict)  # {(start_s, end_s): OGG}
     error: str = ""
 
@@ -93,7 +93,8 @@ def guarded(recording, make, *arguments):
 
 
 def make_picture(recording, allowance):
-    recording.seconds, recording.sample_rate_hz = _audio.describe(recording.path)
+    if facts := _audio.describe(recording.path):
+        recording.seconds, recording.sample_rate_hz = facts
     columns, reached_s = mel_columns(recording.path, recording.seconds)
     if columns is not None:
         recording.seconds = max(recording.seconds, reached_s)

@@ -22,7 +22,7 @@ def run_data(folder, record, audio, most, threshold, log):
     began = [recorded_at(r) for r in ledger]
     shown = choose_recordings(detections, ledger, most)
     kept = best_of(detections, shown)
-    recordings = [Recording(int(i), find_audio(ledger[i]["path"], record, audio)) for i in shown]
+    recordings = [describe(int(i), ledger[i], record, audio) for i in shown]
     species = species_table(detections, kept, shown)
     data = {
         "kind": "run",
@@ -63,6 +63,11 @@ def best_of(detections, shown):
     if len(kept) <= MOST_DETECTIONS:
         return kept
     return kept.take(np.sort(np.argsort(-kept.score, kind="stable")[:MOST_DETECTIONS]))
+
+
+def describe(index, row, record, audio):
+    path = find_audio(row["path"], record, audio)
+    return Recording(index, path, float(row.get("decoded_s") or 0), int(row.get("sample_rate_hz") or 0))
 
 
 def find_audio(path, record, audio):
