@@ -4,8 +4,8 @@
     result = predictor.predict("recordings/", progress=True)
     result.to_submission("submission.csv")
 
-`quantize`, `bench`, `plan`, `score`, `export` and `report` are the verbs of the command. Importing this package is cheap: what a name
-needs is imported when the name is first used.
+`quantize`, `bench`, `plan`, `score`, `export` and `report` are the verbs of the command. Importing this package is cheap: what
+a name needs is imported when the name is first used.
 """
 
 import importlib
