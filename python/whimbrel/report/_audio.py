@@ -10,7 +10,7 @@ PIECE_S = 60.0
 LONG_PIECE_S = 600.0
 N_FFT = 1024
 CLIP_RATE_HZ = 48000  # Opus knows 8, 12, 16, 24 and 48 kHz
-CLIP_BYTES_PER_S = 3700  # of what encode() writes, a rough mean: what the choice of clips goes by
+CLIP_BYTES_PER_S = 2600  # of what encode() writes, a rough mean: what the choice of clips goes by
 
 
 def describe(path):
