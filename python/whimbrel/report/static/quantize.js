@@ -56,11 +56,11 @@ function layers(products) {
     type: "bar", orientation: "h", name, offsetgroup: key, x: products.map((q) => (which(q) ? q[key] || null : null)), y: products.map((_, i) => i), marker: { color: css(colour) },
     text: products.map((q) => W.plots.plain(q.name)), textposition: "none", hovertemplate: `%{text}<br>${name}: %{x:.3f} ms<extra></extra>`,
   });
-  const plot = W.plots.add("Milliseconds of each layer in the order of the network, FP32 above INT8", 110 + 24 * products.length, (css) => ({
+  const plot = W.plots.add("Milliseconds of each layer in the order of the network, FP32 above INT8", 120 + 24 * products.length, (css) => ({
     data: [bar(css, "FP32", "fp32_ms", "--c5", () => true), bar(css, "INT8, integers", "int8_ms", "--c1", (q) => q.integer), bar(css, "INT8 model, in float", "int8_ms", "--c4", (q) => !q.integer)],
     layout: {
       barmode: "group", bargap: 0.25, xaxis: { title: { text: "ms" }, rangemode: "tozero", side: "top" },
-      yaxis: { tickvals: products.map((_, i) => i), ticktext: names, range: [products.length - 0.5, -0.5], showgrid: false, zeroline: false }, legend: { orientation: "h", x: 0, y: 0, yanchor: "top", yref: "container" },
+      yaxis: { tickvals: products.map((_, i) => i), ticktext: names, range: [products.length - 0.5, -0.5], showgrid: false, zeroline: false }, margin: { l: 12, r: 12, t: 90, b: 12 }, legend: { orientation: "h", x: 0, y: 1, yanchor: "top", yref: "container" },
     },
   }));
   return [lead, plot, productTable(products)];
