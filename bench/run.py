@@ -16,6 +16,7 @@ BENCHES = [
     "budget_promise.py",
     "reference_job.py",
     "python_api.py",
+    "report_page.py",
 ]
 
 
