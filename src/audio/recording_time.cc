@@ -53,11 +53,14 @@ std::string comment_in(std::string_view list) {
 }
 
 void note(std::string_view id, std::string body, Chunks& chunks) {
-  if (id == "LIST" && chunks.comment.empty()) chunks.comment = comment_in(body);
-  if (id == "bext" && chunks.bext.empty()) chunks.bext = std::move(body);
-  if (id != "guan" || !chunks.guano.empty()) return;
-  if (body.size() == kMostText) body.resize(body.rfind('\n') + 1);  // the last line may be cut
-  chunks.guano = std::move(body);
+  if (id == "LIST" && chunks.comment.empty()) {
+    chunks.comment = comment_in(body);
+  } else if (id == "bext" && chunks.bext.empty()) {
+    chunks.bext = std::move(body);
+  } else if (id == "guan" && chunks.guano.empty()) {
+    if (body.size() == kMostText) body.resize(body.rfind('\n') + 1);  // the last line may be cut
+    chunks.guano = std::move(body);
+  }
 }
 
 bool is_chunk_id(std::string_view id) {
