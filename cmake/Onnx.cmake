@@ -1,7 +1,7 @@
 # whimbrel_onnx: ONNX's protobuf messages, generated from the .proto inside the installed onnx wheel. The lite runtime, linked
 # statically: the engines carry protobuf of their own, and no symbol of ours may meet theirs.
 find_package(Protobuf REQUIRED)
-set(WHIMBREL_ONNX_PROTO "${WHIMBREL_SITE_PACKAGES}/onnx/onnx-ml.proto" CACHE FILEPATH "onnx-ml.proto of the onnx wheel")
+set(WHIMBREL_ONNX_PROTO "${ONNX_PACKAGE}/onnx-ml.proto" CACHE FILEPATH "onnx-ml.proto of the onnx wheel")
 if(NOT EXISTS "${WHIMBREL_ONNX_PROTO}")
   message(FATAL_ERROR "no ${WHIMBREL_ONNX_PROTO}: run scripts/setup, or configure with -DWHIMBREL_ONNX_PROTO=<onnx-ml.proto>")
 endif()

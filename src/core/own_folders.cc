@@ -25,7 +25,8 @@ std::vector<std::filesystem::path> module_candidates(std::string_view file) {
     candidates.push_back(folder.parent_path() / file);  // of whimbrel/bin, in a wheel
     candidates.push_back(folder.parent_path() / "lib" / "whimbrel" / file);
   }
-  candidates.push_back(std::filesystem::path(WHIMBREL_MODULE_FOLDER) / file);
+  const std::filesystem::path build = WHIMBREL_MODULE_FOLDER;  // empty in what is installed
+  if (!build.empty()) candidates.push_back(build / file);
   return candidates;
 }
 
