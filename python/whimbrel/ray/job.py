@@ -1,5 +1,6 @@
 """The pipeline: listing -> one process a node that scores -> Parquet."""
 
+import functools
 import glob
 import hashlib
 import json
@@ -48,8 +49,8 @@ def predict(
     not there yet; a job that was killed is resumed so. A recording that cannot be read is a row with its error, never an
     exception.
 
-    @param recordings  a folder or URI prefix (searched recursively); a listing `.txt` (one a line), `.csv` or `.parquet` (with a
-                       column `recording`; others are kept); a list of paths or URIs; a pyarrow table or pandas frame
+    @param recordings  a folder or URI prefix (searched recursively); a listing `.txt` (one a line), `.csv` or `.parquet`
+                       (with a column `recording`; others are kept); a list of paths or URIs; a pyarrow table or pandas frame
     @param model       manifest or model file, or a list of them (an ensemble): paths that every node can read
     @param output      folder or URI that every node can write: gets job.json, recordings/, failed.csv, checkpoint/
     @param threshold   None: every score of every window. A number: only detections, scores at or above it
@@ -70,11 +71,11 @@ def predict(
     storage, listing = read_listing(recordings, filesystem)
     _check_columns(listing, partition_by)
     models = _models(model)
-    pool = _pool(actors, cpus_per_actor, recordings_per_call)
+    pool = functools.partial(_pool, actors, cpus_per_actor, recordings_per_call)
     folder = Output(output)
     expected = _described(models, options)
     folder.begin(_job(expected, options, threshold, partition_by))
-    worker = {"models": models, "options": options, "threads": pool.cpus, "storage": storage}
+    worker = {"models": models, "options": options, "storage": storage}
     worker |= {"expected": expected, "threshold": threshold}
     run = _Run(folder, pool, worker, list(partition_by), bytes_per_file)
     run.until_done(_with_ids(listing, pa.array([1] * len(listing), pa.int32())))
@@ -96,19 +97,19 @@ class _Run:
     """Passes over a listing until all of it is in the output."""
 
     def __init__(self, folder, pool, worker, partition_by, bytes_per_file):
-        self.folder, self.pool, self.worker = folder, pool, worker
+        self.folder, self.pool_of, self.worker = folder, pool, worker
         self.partition_by, self.bytes_per_file = partition_by, bytes_per_file
 
     def until_done(self, listing):
         """One pass does it, unless processes died: what was in their hands is tried alone, for as long as that helps."""
         left, torn = self._left(listing)
-        recordings = self.pool.recordings
+        alone = False
         while left or torn:
-            self._pass(listing, recordings)
+            self._pass(listing, self.pool_of(), alone)
             before, (left, torn) = left, self._left(listing)
-            if left == before and recordings == 1:
+            if left == before and alone:
                 return
-            recordings = 1
+            alone = True
 
     def _left(self, listing):
         """(how many of the listing are not written, whether there are files of writes that did not end).
@@ -124,13 +125,15 @@ class _Run:
         done = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
         return pc.sum(pc.invert(pc.is_in(listing["id"], done))).as_py(), len(notes) < len(files)
 
-    def _pass(self, listing, recordings):
+    def _pass(self, listing, pool, alone):
+        recordings = 1 if alone else pool.recordings
         sink = pa.BufferOutputStream()
         pq.write_table(listing, sink)
         self.folder.write(sink.getvalue().to_pybytes(), "listing.parquet")
-        alone = recordings == 1
-        pool = ray.data.ActorPoolStrategy(
-            size=self.pool.actors,
+        processes = ray.data.ActorPoolStrategy(
+            min_size=1,  # nodes may die and come: more than there are would be waited for
+            max_size=pool.actors,
+            initial_size=pool.actors,
             max_tasks_in_flight_per_actor=1 if alone else 2,
             max_concurrent_calls_per_actor=1 if alone else 2,
             enable_true_multi_threading=True,
@@ -145,11 +148,11 @@ class _Run:
             )
             results = calls.map_batches(
                 Worker,
-                fn_constructor_kwargs=self.worker,
+                fn_constructor_kwargs={**self.worker, "threads": pool.cpus},
                 batch_size=recordings,
                 batch_format="pyarrow",
-                compute=pool,
-                num_cpus=self.pool.cpus,
+                compute=processes,
+                num_cpus=pool.cpus,
                 max_task_retries=RETRIES,
             )
             results.write_parquet(
