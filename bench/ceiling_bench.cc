@@ -49,7 +49,7 @@ Reading read_all(const Ensemble& ensemble, std::span<char*> recordings) {
   Reading reading;
   const double begin = thread_cpu_s();
   for (const char* path : recordings) {
-    RecordingSource source(ensemble, 0, path);
+    RecordingSource source(ensemble, 0, {path, path});
     StageTimes times;
     while (const auto n = source.read(16, nullptr, times).size()) reading.windows += static_cast<std::int64_t>(n);
   }

@@ -2,11 +2,26 @@
 if(ONNXRUNTIME_LIBRARY)
   list(GET ONNXRUNTIME_LIBRARY 0 ONNXRUNTIME_LIBRARY)
 endif()
+# An installed whimbrel finds all of this beside itself; the build's own program where it was built from.
+set(module_folder ${PROJECT_BINARY_DIR})
+if(WHIMBREL_WHEEL)
+  set(module_folder "")
+  set(ONNXRUNTIME_LIBRARY "")
+endif()
 target_include_directories(whimbrel_engines SYSTEM PRIVATE ${ONNXRUNTIME_INCLUDE_DIR})
 target_compile_definitions(whimbrel_engines PRIVATE
   WHIMBREL_VERSION="${PROJECT_VERSION}"
-  WHIMBREL_ONNXRUNTIME_LIBRARY="${ONNXRUNTIME_LIBRARY}"
-  WHIMBREL_MODULE_FOLDER="${PROJECT_BINARY_DIR}")
+  WHIMBREL_ONNXRUNTIME_LIBRARY="${ONNXRUNTIME_LIBRARY}")
+target_compile_definitions(whimbrel_core PRIVATE WHIMBREL_MODULE_FOLDER="${module_folder}")
+
+# FFmpeg's reader, likewise (src/audio/ffmpeg_module.h says why).
+add_library(whimbrel_ffmpeg MODULE src/audio/ffmpeg_module.cc src/audio/decoder.cc)
+target_include_directories(whimbrel_ffmpeg PRIVATE include src)
+target_compile_definitions(whimbrel_ffmpeg PRIVATE WHIMBREL_VERSION="${PROJECT_VERSION}")
+target_link_libraries(whimbrel_ffmpeg PRIVATE whimbrel_core fmt::fmt PkgConfig::LIBAV)
+set_target_properties(whimbrel_ffmpeg PROPERTIES PREFIX "" OUTPUT_NAME whimbrel-ffmpeg
+  LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+add_dependencies(whimbrel_audio whimbrel_ffmpeg)
 
 # whimbrel_engine_module(KIND WHEEL_LIBS LIBRARIES...): build/<preset>/whimbrel-KIND.so from src/engines/KIND*_module.cc, so that a
 # run that does not need the engine does not pay for loading it. What both sides need is small and compiled twice: a module has no
@@ -19,7 +34,7 @@ function(whimbrel_engine_module kind wheel_libs)
   target_link_libraries(whimbrel_${kind} PRIVATE whimbrel_core fmt::fmt ${ARGN})
   set_target_properties(whimbrel_${kind} PROPERTIES PREFIX "" OUTPUT_NAME whimbrel-${kind}
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
-    INSTALL_RPATH "$ORIGIN/../${wheel_libs};$ORIGIN/../../../${wheel_libs}")  # beside the engine's wheel, in a wheel or its bin
+    INSTALL_RPATH "$ORIGIN/../${wheel_libs}")  # in site-packages/whimbrel
   add_dependencies(whimbrel_engines whimbrel_${kind})
 endfunction()
 

@@ -1,4 +1,4 @@
-# build/<preset>/whimbrel, and beside it the verbs that are Python: whimbrel-export.
+# build/<preset>/whimbrel, and beside it the verbs that are Python: whimbrel-export, whimbrel-report, whimbrel-parquet.
 file(GLOB cli_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cli/*.cc)
 if(cli_sources)
   add_executable(whimbrel ${cli_sources})
@@ -7,5 +7,11 @@ if(cli_sources)
   target_compile_definitions(whimbrel PRIVATE WHIMBREL_VERSION="${PROJECT_VERSION}")
   set_target_properties(whimbrel PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
 endif()
-configure_file(${PROJECT_SOURCE_DIR}/cmake/whimbrel-export.in ${PROJECT_BINARY_DIR}/whimbrel-export @ONLY
-  FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+set(package_path ${PROJECT_SOURCE_DIR}/python)
+if(WHIMBREL_PYTHON_MODULE)
+  set(package_path ${PROJECT_BINARY_DIR}/python)
+endif()
+foreach(verb IN ITEMS export report parquet)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/whimbrel-verb.in ${PROJECT_BINARY_DIR}/whimbrel-${verb} @ONLY
+    FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+endforeach()

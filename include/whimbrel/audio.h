@@ -19,6 +19,9 @@ class RecordingReader {
  public:
   /// @throws Error{bad_recording} with what was found and what was expected; Error{not_found} if there is no such file
   static std::unique_ptr<RecordingReader> open(const std::filesystem::path& path);
+  /// Of samples in memory, which are copied. @param name  for messages
+  /// @throws Error{bad_recording} for a rate that open() would not take either
+  static std::unique_ptr<RecordingReader> of_samples(const std::string& name, std::span<const float> mono, int sample_rate_hz);
   virtual ~RecordingReader() = default;
 
   int sample_rate_hz() const { return sample_rate_hz_; }
@@ -95,6 +98,9 @@ class WindowStream {
   /// @throws as RecordingReader::open; Error{bad_recording} when not one sample decodes; Error{invalid_argument} for grids that
   /// are empty, out of range, or not of the same seconds
   WindowStream(const std::filesystem::path& path, const std::vector<WindowGrid>& grids, double margin_s = 0);
+  /// The same of a recording that is open. @param name  for messages
+  WindowStream(std::unique_ptr<RecordingReader> reader, const std::string& name, const std::vector<WindowGrid>& grids,
+               double margin_s = 0);
   ~WindowStream();
   WindowStream(WindowStream&&) noexcept;
 
@@ -119,6 +125,15 @@ class WindowStream {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Samples of a part of a recording, mono.
+/// @param sample_rate_hz  of the result; 0: the recording's own
+/// @param duration_s      0: to its end
+/// @param rate_hz         receives the rate of the result
+/// @return  fewer samples than asked for only where the recording ends
+/// @throws as RecordingReader::open and read; Error{invalid_argument} for times or a rate below 0
+std::vector<float> read_samples(const std::filesystem::path& path, int sample_rate_hz, double start_s, double duration_s,
+                                int* rate_hz);
 
 /// File name endings, lower case with the dot, that a folder is searched for.
 const std::vector<std::string>& recording_extensions();

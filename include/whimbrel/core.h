@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -76,6 +77,12 @@ double process_cpu_s();
 
 /// CPU time of the calling thread so far.
 double thread_cpu_s();
+
+/// Folders that parts of this installation lie in: of the executable, and of the library or program that holds this code.
+std::vector<std::filesystem::path> own_folders();
+
+/// Where a part that is loaded on first use ("whimbrel-openvino.so") may be: beside this code, else in the build.
+std::vector<std::filesystem::path> module_candidates(std::string_view file);
 
 /// The closest of `candidates` to `word` within two edits, or "": for "did you mean".
 std::string closest_word(std::string_view word, const std::vector<std::string>& candidates);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,6 +58,10 @@ struct Expectation {
 /// How members' scores become one. docs/postprocessing.md has the formulas.
 enum class Mean { arithmetic, geometric, power, rank };
 
+/// @throws Error{invalid_argument} for another word than the names above (with the closest)
+Mean mean_from_string(std::string_view word);
+Prior prior_from_string(std::string_view word);
+
 /// What replaces the [postprocess] of the first model's manifest; what is absent or empty is the manifest's.
 struct PostProcessOverrides {
   bool ignore_manifest = false;  // begin with none of it
@@ -73,14 +78,25 @@ struct PostProcessOverrides {
   std::optional<std::vector<double>> tta_shifts_s;
 };
 
+/// A recording that is in memory.
+struct Samples {
+  std::string name;         // as results name it
+  std::vector<float> mono;  // in [-1, 1]
+  int sample_rate_hz = 0;
+};
+
+struct Prediction;
+
 struct PredictOptions {
   std::vector<std::string> inputs;            // recordings, folders (searched recursively), "@list.txt" (one path a line)
   std::vector<std::filesystem::path> models;  // manifests or model files; more than one is an ensemble
   std::vector<MemberSettings> members;        // empty, or one for each of `models`
   std::optional<Cascade> cascade;
   std::optional<Expectation> expected;
-  double budget_s = 0;  // from the start of the process to the last file written; 0: none
+  double budget_s = 0;  // from `start` to the last file written; 0: none
+  Clock::time_point start = process_start();
   std::filesystem::path out_dir;
+  Prediction* keep = nullptr;   // receives what is found; then nothing is written, and formats and out_dir do not count
   std::string engine = "auto";  // or an engine's name
   int threads = 0;              // workers; 0: one per core allowed
   int batch = 0;                // windows an inference; 0: chosen with the engine
@@ -121,6 +137,15 @@ struct RecordingResult {
   std::int64_t filled = 0;  // windows more that the time budget did not reach: they hold the mean of all that were scored
 };
 
+/// When the workers did what: seconds of all of them in each bucket of time, from the opening of the first recording.
+struct StageTimeline {
+  double bucket_s = 0;
+  std::vector<double> decode_s;
+  std::vector<double> front_end_s;
+  std::vector<double> infer_s;
+  std::vector<double> write_s;
+};
+
 /// Seconds that the workers spent in each stage, summed over workers; start_s is wall clock before the first recording was
 /// opened.
 struct StageTimes {
@@ -158,6 +183,7 @@ struct BudgetChange {
 struct PredictResult {
   std::vector<RecordingResult> recordings;  // in input order
   std::vector<MemberResult> members;
+  std::vector<std::string> labels;           // classes, in the order of scores
   std::vector<std::filesystem::path> files;  // written, with run.json
   std::int64_t windows = 0;                  // scored
   std::int64_t windows_read = 0;             // at most so many more when the run was stopped
@@ -168,6 +194,7 @@ struct PredictResult {
   double cpu_s = 0;
   std::int64_t peak_rss_bytes = 0;
   StageTimes stages;
+  StageTimeline timeline;
   bool cancelled = false;
   bool out_of_time = false;  // the budget ended before all windows were scored by at least one member
   std::vector<BudgetChange> budget_changes;
@@ -182,6 +209,65 @@ struct PredictResult {
 /// @throws Error before anything is written when options, models or inputs cannot be used; Error{engine} or Error{io} when the
 /// run itself cannot go on
 PredictResult predict(const PredictOptions& options);
+
+/// What predict() found, in memory.
+struct Prediction {
+  /// A class was found from `start` to `end`: samples of the recording at grid.sample_rate_hz.
+  struct Found {
+    std::uint32_t recording = 0;  // of run.recordings
+    std::uint32_t label = 0;
+    std::int64_t start = 0;
+    std::int64_t end = 0;
+    float confidence = 0;
+  };
+
+  PredictResult run;
+  std::vector<Label> labels;
+  WindowGrid grid;
+  std::vector<float> scores;             // [windows, classes], after post-processing; recordings in input order
+  std::vector<std::uint32_t> recording;  // [windows] of run.recordings
+  std::vector<std::int64_t> window;      // [windows] index within its recording
+  std::vector<std::uint8_t> filled;      // [windows] 1: not scored, holds the mean of each class
+  std::vector<float> embeddings;         // [scored windows, embedding_size]
+  std::size_t embedding_size = 0;
+  std::vector<Found> detections;                // by recording, in the order in which formats list them
+  std::vector<std::filesystem::path> relative;  // per recording: below the folder that was given
+  std::string record;                           // what run.json would hold
+};
+
+/// What one call of Predictor::predict() is about.
+struct PredictRequest {
+  std::vector<std::string> inputs;  // as PredictOptions::inputs
+  std::vector<Samples> samples;     // recordings in memory, after those of `inputs`
+  double budget_s = 0;              // from the call; 0: none
+  std::function<void(const Progress&)> on_progress;
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+/// Models that stay open, for many runs whose results are wanted in memory. Thread-safe: calls wait for each other.
+class Predictor {
+ public:
+  /// Opens the models of `options`; what is about recordings and files does not count.
+  /// @throws Error as predict(), of models and options
+  explicit Predictor(PredictOptions options);
+  ~Predictor();
+
+  /// @throws Error as predict(), of inputs and the run itself; a bad recording is a row of Prediction::run
+  Prediction predict(const PredictRequest& request);
+
+  const std::vector<Label>& labels() const;
+  const WindowGrid& grid() const;  // of the first model
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Writes what was found in `formats`, byte for byte as predict() does. Returns the files.
+/// @throws Error{invalid_argument}, Error{not_found}, Error{io} as predict(), of formats and out_dir
+std::vector<std::filesystem::path> write_prediction(const Prediction& prediction, const std::vector<std::string>& formats,
+                                                    const std::filesystem::path& out_dir,
+                                                    const std::filesystem::path& sample_submission = {});
 
 /// Recordings as the user named them: folders searched recursively, "@list.txt" with one path a line, each once, in the order
 /// in which a run takes them.

@@ -1,18 +1,44 @@
 """Whimbrel: PyTorch-trained models over long recordings on plain CPUs.
 
-`whimbrel.export(module, example, out_dir, manifest)` writes what the `whimbrel` program runs. Importing this package is cheap:
-torch is imported when an export begins.
+    predictor = whimbrel.Predictor("model.toml")                  # or a plan, or a list of models
+    result = predictor.predict("recordings/", progress=True)
+    result.to_submission("submission.csv")
+
+`quantize`, `bench`, `plan`, `score` and `export` are the verbs of the command. Importing this package is cheap: what a name
+needs is imported when the name is first used.
 """
 
 import importlib
 
+from .errors import Error
+
 __version__ = "0.1.0"
-__all__ = ["export"]
+
+_HOMES = {
+    "Predictor": "predictor",
+    "Progress": "predictor",
+    "Result": "result",
+    "Mel": "mel",
+    "read_audio": "audio",
+    "quantize": "verbs",
+    "bench": "verbs",
+    "plan": "verbs",
+    "score": "verbs",
+}
+# Subpackages that are callable: after `import whimbrel.export` Python itself puts the subpackage here, so a function of the
+# same name would only work until then.
+_CALLABLE = ("export",)
+__all__ = ["Error", *_HOMES, *_CALLABLE]
 
 
 def __getattr__(name):
-    # `whimbrel.export` is the subpackage, and calling it exports: after `import whimbrel.export` Python itself puts the
-    # subpackage there, so a function of the same name would only work until then.
-    if name == "export":
-        return importlib.import_module("whimbrel.export")
+    if name in _CALLABLE:
+        return importlib.import_module(f"whimbrel.{name}")
+    if name in _HOMES:
+        value = globals()[name] = getattr(importlib.import_module(f"whimbrel.{_HOMES[name]}"), name)
+        return value
     raise AttributeError(f"module 'whimbrel' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

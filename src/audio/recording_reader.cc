@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -57,7 +58,50 @@ bool belongs_to_ffmpeg(const std::array<unsigned char, 4>& bytes) {
   return bytes[0] == 0xff && (bytes[1] & 0xe0) == 0xe0;
 }
 
+void check_header(const RecordingReader& reader, const std::string& name) {
+  if (reader.sample_rate_hz() < kMinRateHz || reader.sample_rate_hz() > kMaxRateHz) {
+    throw Error(ErrorCode::bad_recording,
+                fmt::format("{}: the header claims a sample rate of {} Hz, expected {}..{}; if the sound is good, write the "
+                            "true rate into the header",
+                            name, reader.sample_rate_hz(), kMinRateHz, kMaxRateHz));
+  }
+  if (reader.channels() < 1 || reader.channels() > kMaxChannels) {
+    throw Error(ErrorCode::bad_recording,
+                fmt::format("{}: the header claims {} channels, expected 1..{}", name, reader.channels(), kMaxChannels));
+  }
+}
+
+class SamplesReader final : public audio::Decoder {
+ public:
+  SamplesReader(const std::string& name, std::span<const float> mono, int sample_rate_hz)
+      : Decoder(name), samples_(mono.begin(), mono.end()) {
+    sample_rate_hz_ = sample_rate_hz;
+    channels_ = 1;
+    codec_ = "array";
+    declared_frames_ = static_cast<std::int64_t>(mono.size());
+    non_finite_samples_ = audio::zero_non_finite(samples_);
+  }
+
+ private:
+  std::size_t decode(std::span<float> mono) override {
+    const std::size_t count = std::min(mono.size(), samples_.size() - taken_);
+    std::copy_n(samples_.begin() + static_cast<std::ptrdiff_t>(taken_), count, mono.begin());
+    taken_ += count;
+    return count;
+  }
+
+  std::vector<float> samples_;
+  std::size_t taken_ = 0;
+};
+
 }  // namespace
+
+std::unique_ptr<RecordingReader> RecordingReader::of_samples(const std::string& name, std::span<const float> mono,
+                                                             int sample_rate_hz) {
+  auto reader = std::make_unique<SamplesReader>(name, mono, sample_rate_hz);
+  check_header(*reader, name);
+  return reader;
+}
 
 std::unique_ptr<RecordingReader> RecordingReader::open(const fs::path& path) {
   std::string words;
@@ -73,16 +117,7 @@ std::unique_ptr<RecordingReader> RecordingReader::open(const fs::path& path) {
   }
   if (!reader) throw Error(ErrorCode::bad_recording, fmt::format("{}: {}; {}", path.string(), words, kExpected));
 
-  if (reader->sample_rate_hz() < kMinRateHz || reader->sample_rate_hz() > kMaxRateHz) {
-    throw Error(ErrorCode::bad_recording,
-                fmt::format("{}: the header claims a sample rate of {} Hz, expected {}..{}; if the sound is good, write the "
-                            "true rate into the header",
-                            path.string(), reader->sample_rate_hz(), kMinRateHz, kMaxRateHz));
-  }
-  if (reader->channels() < 1 || reader->channels() > kMaxChannels) {
-    throw Error(ErrorCode::bad_recording, fmt::format("{}: the header claims {} channels, expected 1..{}", path.string(),
-                                                      reader->channels(), kMaxChannels));
-  }
+  check_header(*reader, path.string());
   return reader;
 }
 

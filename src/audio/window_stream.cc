@@ -121,17 +121,21 @@ std::int64_t window_count(const WindowGrid& grid, std::int64_t samples) {
 }
 
 WindowStream::WindowStream(const std::filesystem::path& path, const std::vector<WindowGrid>& grids, double margin_s)
+    : WindowStream(RecordingReader::open(path), path.string(), grids, margin_s) {}
+
+WindowStream::WindowStream(std::unique_ptr<RecordingReader> reader, const std::string& name,
+                           const std::vector<WindowGrid>& grids, double margin_s)
     : impl_(std::make_unique<Impl>()) {
   check_grids(grids);
-  impl_->reader = RecordingReader::open(path);
+  impl_->reader = std::move(reader);
   const int rate = impl_->reader->sample_rate_hz();
   for (const WindowGrid& grid : grids) impl_->lanes.emplace_back(grid, rate, margin_s);
   // At most a second, so that low rates do not become long blocks at high ones.
   impl_->block.resize(std::min<std::size_t>(audio::kBlockFrames, static_cast<std::size_t>(rate)));
   impl_->pull();
   if (impl_->decoded_frames == 0) {
-    throw Error(ErrorCode::bad_recording, fmt::format("{}: no samples behind the {} header; expected at least one",
-                                                      path.string(), impl_->reader->codec()));
+    throw Error(ErrorCode::bad_recording,
+                fmt::format("{}: no samples behind the {} header; expected at least one", name, impl_->reader->codec()));
   }
 }
 

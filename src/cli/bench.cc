@@ -106,7 +106,7 @@ bool anything_measured(const BenchResult& result) {
 }
 
 int run(Arguments& arguments) {
-  const bool quiet = arguments.quiet || arguments.json;
+  const bool quiet = arguments.quiet;
   start_console(quiet ? Verbosity::quiet : Verbosity::normal);
   auto& options = arguments.options;
   options.models = find_models(arguments.models);

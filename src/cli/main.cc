@@ -1,9 +1,7 @@
 // The `whimbrel` command: parses, runs one verb, and turns what went wrong into one line and an exit code.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "cli/console.h"
+#include "cli/python_verbs.h"
 #include "cli/verbs.h"
 #include "whimbrel/core.h"
 
@@ -47,16 +46,6 @@ int fail(std::string_view code, const std::string& message, int exit_code, bool 
   return exit_code;
 }
 
-/// A verb that is not ours is `whimbrel-<verb>` beside this program or on PATH, as git does. Returns only if there is none.
-void hand_over(char** argv) {
-  const std::string name = "whimbrel-" + std::string(argv[1]);
-  std::error_code error;
-  const auto beside = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / name;
-  argv[1] = argv[0];
-  execv(beside.c_str(), argv + 1);
-  execvp(name.c_str(), argv + 1);
-}
-
 int parse_and_run(CLI::App& app, const std::vector<Verb>& verbs, int argc, char** argv, bool json) {
   try {
     app.parse(argc, argv);
@@ -76,7 +65,8 @@ int run(int argc, char** argv) {
   CLI::App app{"Runs PyTorch-trained models over long recordings on plain CPUs.", "whimbrel"};
   app.set_version_flag("--version", "whimbrel " WHIMBREL_VERSION);
   app.footer(
-      "export (PyTorch -> ONNX, TorchScript and a manifest) is run by whimbrel-export: whimbrel export --help\n"
+      "Python verbs: export (PyTorch -> ONNX, TorchScript and a manifest), report (a run, bench or plan -> one HTML page),\n"
+      "parquet (a run's scores.npy -> Parquet); each has its own --help\n"
       "exit codes: 0 all done; 1 finished, some recordings failed; 2 usage or a bad manifest; 3 fatal");
   const std::vector<Verb> verbs = {add_predict(app), add_info(app), add_convert(app), add_quantize(app),
                                    add_bench(app),   add_plan(app), add_score(app),   add_bench_row(app)};
@@ -86,8 +76,8 @@ int run(int argc, char** argv) {
     for (const auto& verb : verbs) names.push_back(verb.app->get_name());
     if (std::find(names.begin(), names.end(), argv[1]) == names.end()) {
       const std::string word = argv[1];
-      hand_over(argv);
-      names.emplace_back("export");
+      become_python_verb(argv);
+      names.insert(names.end(), {"export", "report", "parquet"});
       const std::string close = closest_word(word, names);
       return fail(
           "invalid_argument",

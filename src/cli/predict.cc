@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/console.h"
+#include "cli/python_verbs.h"
 #include "cli/verbs.h"
 #include "whimbrel/io.h"
 #include "whimbrel/pipeline.h"
@@ -40,29 +41,9 @@ void parse_shard(const std::string& text, PredictOptions& options) {
   }
 }
 
-/// What a word means. @throws Error{invalid_argument} naming the words there are
-template <class Value>
-Value value_of(std::string_view option, const std::string& found, const std::vector<std::pair<std::string, Value>>& words) {
-  std::vector<std::string> known;
-  for (const auto& [word, value] : words) {
-    if (word == found) return value;
-    known.push_back(word);
-  }
-  const auto closest = closest_word(found, known);
-  throw Error(ErrorCode::invalid_argument, fmt::format("{} {}, expected one of {}{}", option, found, fmt::join(known, ", "),
-                                                       closest.empty() ? "" : fmt::format("; did you mean \"{}\"?", closest)));
-}
-
 void parse_words(const Arguments& arguments, PredictOptions& options) {
-  if (!arguments.mean.empty()) {
-    options.mean = value_of<Mean>(
-        "--mean", arguments.mean,
-        {{"arithmetic", Mean::arithmetic}, {"geometric", Mean::geometric}, {"power", Mean::power}, {"rank", Mean::rank}});
-  }
-  if (!arguments.prior.empty()) {
-    options.post.prior =
-        value_of<Prior>("--prior", arguments.prior, {{"none", Prior::none}, {"max", Prior::max}, {"mean", Prior::mean}});
-  }
+  if (!arguments.mean.empty()) options.mean = mean_from_string(arguments.mean);
+  if (!arguments.prior.empty()) options.post.prior = prior_from_string(arguments.prior);
 }
 
 /// "decode 4 %  front end 3 %  inference 91 %  writing 1 %  waiting 1 %" of the workers' time.
@@ -145,6 +126,13 @@ void print_missing(const PredictResult& result) {
   }
 }
 
+/// Parquet is made of scores.npy by Python, once that is written. Returns that program; empty where it is not asked for.
+std::filesystem::path take_parquet(PredictOptions& options) {
+  if (std::erase(options.formats, "parquet") == 0) return {};
+  if (std::ranges::find(options.formats, "npy") == options.formats.end()) options.formats.emplace_back("npy");
+  return find_python_verb("parquet");
+}
+
 int run(Arguments& arguments) {
   start_console(arguments.quiet || arguments.json ? Verbosity::quiet : Verbosity::normal);
   auto& options = arguments.options;
@@ -153,11 +141,16 @@ int run(Arguments& arguments) {
   if (!arguments.plan.empty()) apply_plan(read_plan(arguments.plan), options);
   if (!arguments.budget.empty()) options.budget_s = duration_from_string(arguments.budget);
   parse_words(arguments, options);
+  const auto parquet = take_parquet(options);
   options.cancel = &stop_on_signals();
   options.on_progress = show_progress;
 
-  const auto result = predict(options);
+  auto result = predict(options);
   end_progress();
+  if (!parquet.empty()) {
+    run_python_verb(parquet, {options.out_dir.string(), "--quiet"});
+    result.files.push_back(options.out_dir / "scores.parquet");
+  }
   if (arguments.json) {
     fmt::print("{}", read_file(options.out_dir / "run.json"));
   } else if (!arguments.quiet) {
@@ -220,7 +213,7 @@ Verb add_predict(CLI::App& root) {
   app->add_option("--batch", o.batch, "Windows an inference; default: chosen with the engine")->check(CLI::Range(1, 1024));
   app->add_option("--window-hop", o.window_hop_s, "Seconds from window to window; default: the manifest's")
       ->check(CLI::PositiveNumber);
-  app->add_option("--format", o.formats, "Any of kaggle,csv,raven,audacity,kaleidoscope,jsonl,npy")
+  app->add_option("--format", o.formats, "Any of kaggle,csv,raven,audacity,kaleidoscope,jsonl,npy,parquet")
       ->delimiter(',')
       ->capture_default_str();
   app->add_option("--threshold", o.threshold, "Detections are scores at or above it")

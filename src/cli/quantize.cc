@@ -44,7 +44,7 @@ void print_summary(const QuantizeRunResult& result) {
 }
 
 int run(Arguments& arguments) {
-  start_console(arguments.quiet || arguments.json ? Verbosity::quiet : Verbosity::normal);
+  start_console(arguments.quiet ? Verbosity::quiet : Verbosity::normal);
   auto& options = arguments.options;
   static const std::map<std::string, Observer> kObservers = {{"minmax", Observer::minmax},
                                                              {"percentile", Observer::percentile},
@@ -52,8 +52,7 @@ int run(Arguments& arguments) {
                                                              {"mse", Observer::mse}};
   if (arguments.observer != "auto") options.observer = kObservers.at(arguments.observer);
   options.isa = arguments.isa == "avx2" ? QuantizeIsa::avx2 : arguments.isa == "vnni" ? QuantizeIsa::vnni : QuantizeIsa::native;
-  if (!arguments.quiet && !arguments.json)
-    options.on_step = [](const std::string& line) { fmt::print(stderr, "{}\n", printable(line)); };
+  if (!arguments.quiet) options.on_step = [](const std::string& line) { fmt::print(stderr, "{}\n", printable(line)); };
   options.cancel = &stop_on_signals();
   const auto result = quantize_recordings(options);
   const auto json = certificate_json(result.certificate);

@@ -37,9 +37,6 @@ std::string one_line(std::string_view text);
 /// "onnxruntime: b0.onnx"
 std::string where_of(EngineKind kind, const std::filesystem::path& model);
 
-/// Folders that engine libraries are looked for beside: of the library or program that holds this code, and of the executable.
-std::vector<std::filesystem::path> own_folders();
-
 EngineStatus onnxruntime_status();
 std::unique_ptr<Session> open_onnxruntime(const std::filesystem::path& model, const SessionOptions& options);
 std::vector<NodeTime> profile_with_onnxruntime(const std::filesystem::path& model, const SessionOptions& options,

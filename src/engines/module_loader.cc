@@ -13,17 +13,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<fs::path> module_candidates(const std::string& file) {
+std::vector<fs::path> engine_candidates(const std::string& file) {
   if (const char* folder = std::getenv("WHIMBREL_ENGINE_PATH"); folder != nullptr && *folder != '\0') {
     return {fs::path(folder) / file};
   }
-  std::vector<fs::path> candidates;
-  for (const auto& folder : own_folders()) {
-    candidates.push_back(folder / file);
-    candidates.push_back(folder.parent_path() / "lib" / "whimbrel" / file);
-  }
-  candidates.push_back(fs::path(WHIMBREL_MODULE_FOLDER) / file);
-  return candidates;
+  return module_candidates(file);
 }
 
 /// Empty when it worked, else why not.
@@ -50,7 +44,7 @@ LoadedModule load_module(EngineKind kind, std::string_view name, std::string_vie
   const std::string file = fmt::format("whimbrel-{}.so", to_string(kind));
   std::string failures;
   std::string places;
-  for (const auto& candidate : module_candidates(file)) {
+  for (const auto& candidate : engine_candidates(file)) {
     places += (places.empty() ? "" : ", ") + candidate.string();
     std::error_code ignored;
     if (!fs::exists(candidate, ignored)) continue;

@@ -40,6 +40,7 @@ std::vector<fs::path> library_candidates() {
   std::vector<fs::path> candidates;
   for (const auto& folder : own_folders()) {
     for (auto& file : beside(folder)) candidates.push_back(std::move(file));
+    for (auto& file : beside(folder.parent_path())) candidates.push_back(std::move(file));  // of whimbrel/bin, in a wheel
   }
   if (*WHIMBREL_ONNXRUNTIME_LIBRARY != '\0') candidates.emplace_back(WHIMBREL_ONNXRUNTIME_LIBRARY);
   return candidates;

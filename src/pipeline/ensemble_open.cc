@@ -155,7 +155,7 @@ void open_sessions(Ensemble& ensemble, const PredictOptions& options, int worker
   for (const auto m : opening_order(ensemble)) {
     const bool needed = bytes == 0 || is_needed(ensemble, m);
     const auto begin = Clock::now();
-    const double elapsed_s = seconds_between(process_start(), begin);
+    const double elapsed_s = seconds_between(options.start, begin);
     auto& member = ensemble.members[m];
     const double own_bytes = bytes_of(member);
     const double expected_s = needed ? 0 : elapsed_s + open_s * own_bytes / bytes;

@@ -12,6 +12,7 @@
 
 #include "pipeline/detection.h"
 #include "whimbrel/models.h"
+#include "whimbrel/pipeline.h"
 
 namespace whimbrel {
 
@@ -19,6 +20,7 @@ namespace whimbrel {
 struct RecordingName {
   std::filesystem::path path;      // as the user gave it, or folder / what was found in it
   std::filesystem::path relative;  // below the folder that was given; the file name for a file given by itself
+  std::shared_ptr<const Samples> samples = nullptr;  // of a recording in memory; `path` is then its name
 };
 
 /// What every format needs to know of the run.

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <glob.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <fstream>
 #include <set>
 #include <system_error>
@@ -63,6 +65,18 @@ void add_list(const fs::path& list, std::vector<RecordingName>& found) {
 }
 
 }  // namespace
+
+void prepare_folder(const fs::path& folder) {
+  if (folder.empty()) throw Error(ErrorCode::invalid_argument, "no output folder given, expected --out");
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
+  if (!error && ::access(folder.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
+  if (!error) return;
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("{}: {}, expected a folder that results can be written to; choose another --out", folder.string(),
+                          error.message()));
+}
 
 std::vector<RecordingName> find_recordings(const std::vector<std::string>& inputs) {
   std::vector<RecordingName> found;

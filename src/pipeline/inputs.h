@@ -15,6 +15,10 @@ namespace whimbrel {
 /// all
 std::vector<RecordingName> find_recordings(const std::vector<std::string>& inputs);
 
+/// Makes an output folder, so that one that cannot be used is told at once and not after hours.
+/// @throws Error{invalid_argument}
+void prepare_folder(const std::filesystem::path& folder);
+
 /// Every `count`-th recording, beginning with the `index`-th (from 1). @throws Error{invalid_argument}
 std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int index, int count);
 

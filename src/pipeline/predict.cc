@@ -1,10 +1,10 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <memory>
+#include <mutex>
+#include <utility>
 
 #include "pipeline/inputs.h"
 #include "pipeline/run.h"
@@ -14,19 +14,6 @@ namespace whimbrel {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// So that an output folder that cannot be used is told at once and not after hours.
-void prepare_folder(const fs::path& folder) {
-  if (folder.empty()) throw Error(ErrorCode::invalid_argument, "no output folder given, expected --out");
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
-  if (!error && ::access(folder.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
-  if (!error) return;
-  throw Error(ErrorCode::invalid_argument,
-              fmt::format("{}: {}, expected a folder that results can be written to; choose another --out", folder.string(),
-                          error.message()));
-}
 
 constexpr double kLongestBudget_s = 366.0 * 24 * 3600;
 constexpr double kLatestStart = 0.8;     // of the budget: what is left would not even do for writing
@@ -49,11 +36,11 @@ std::vector<BudgetMember> budget_members(const Ensemble& ensemble) {
 std::unique_ptr<Budget> make_budget(const PredictOptions& options, const Ensemble& ensemble, const Workload& workload,
                                     int workers) {
   const auto deadline =
-      process_start() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.budget_s));
+      options.start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.budget_s));
   // Ranks are sorted at the end, member by member.
   const std::size_t values = ensemble.layout.size() * (ensemble.mean == Mean::rank ? 1 + ensemble.members.size() : 1);
-  auto budget = std::make_unique<Budget>(process_start(), deadline, budget_members(ensemble), workers, workload.total, values);
-  const double elapsed_s = seconds_between(process_start(), Clock::now());
+  auto budget = std::make_unique<Budget>(options.start, deadline, budget_members(ensemble), workers, workload.total, values);
+  const double elapsed_s = seconds_between(options.start, Clock::now());
   if (elapsed_s < kLatestStart * options.budget_s) return budget;
   throw Error(
       ErrorCode::invalid_argument,
@@ -88,37 +75,108 @@ std::size_t PredictResult::count(RecordingState state) const {
       std::count_if(recordings.begin(), recordings.end(), [&](const auto& r) { return r.state == state; }));
 }
 
-PredictResult predict(const PredictOptions& options) {
-  check_budget(options);
+namespace {
+
+/// Loaded, and what is done with its scores; the sessions are opened later, after what is quick to refuse.
+struct Setup {
+  Ensemble ensemble;
+  PostProcess post;
+  int workers = 1;
+};
+
+Setup load(const PredictOptions& options) {
+  Setup setup{.ensemble = load_ensemble(options), .workers = options.threads > 0 ? options.threads : cpu_info().cores_allowed};
+  setup.post = resolve_post_process(setup.ensemble.members[0].manifest, options);
+  setup.ensemble.wants_frames = setup.post.events.has_value();
+  setup.ensemble.wants_embeddings = options.embeddings;
+  return setup;
+}
+
+void open(Setup& setup, const PredictOptions& options) {
+  open_sessions(setup.ensemble, options, setup.workers);
+  add_shifts(setup.ensemble, setup.post.tta_shifts_s);
+}
+
+/// @param cpu_before_s  that other work of this process has used
+PredictResult run_over(const std::vector<RecordingName>& names, const Setup& setup, const PredictOptions& options,
+                       ResultWriter& writer, double cpu_before_s) {
   PredictResult result;
-  result.workers = options.threads > 0 ? options.threads : cpu_info().cores_allowed;
-  auto ensemble = load_ensemble(options);
-  const auto post = result.post = resolve_post_process(ensemble.members[0].manifest, options);
-  ensemble.wants_frames = post.events.has_value();
-  ensemble.wants_embeddings = options.embeddings;
-  auto names = shard(find_recordings(options.inputs), options.shard_index, options.shard_count);
-  prepare_folder(options.out_dir);
-  ResultWriter writer(options, ensemble.labels, ensemble.grids[0], post);
-  writer.check_recordings(names);
-  open_sessions(ensemble, options, result.workers);
-  add_shifts(ensemble, post.tta_shifts_s);
+  result.workers = setup.workers;
+  result.post = setup.post;
   Workload workload;
   std::unique_ptr<Budget> budget;
   if (options.budget_s > 0) {
-    workload = estimate_workload(names, ensemble.grids[0], result.workers, kEstimateShare * options.budget_s);
-    budget = make_budget(options, ensemble, workload, result.workers);
+    workload = estimate_workload(names, setup.ensemble.grids[0], setup.workers, kEstimateShare * options.budget_s);
+    budget = make_budget(options, setup.ensemble, workload, setup.workers);
   }
-  result.stages.start_s = seconds_between(process_start(), Clock::now());
-
-  Run run(options, ensemble, std::move(names), writer, result.workers, budget.get(), std::move(workload));
+  result.stages.start_s = seconds_between(options.start, Clock::now());
+  Run run(options, setup.ensemble, names, writer, setup.workers, budget.get(), std::move(workload));
   run.run();
   run.fill(result);
-  result.members = describe_members(ensemble);
-  result.wall_s = seconds_between(process_start(), Clock::now());
-  result.cpu_s = process_cpu_s();
+  result.members = describe_members(setup.ensemble);
+  for (const auto& label : setup.ensemble.labels) result.labels.push_back(label.text);
+  result.wall_s = seconds_between(options.start, Clock::now());
+  result.cpu_s = process_cpu_s() - cpu_before_s;
   result.peak_rss_bytes = peak_rss_bytes();
+  return result;
+}
+
+}  // namespace
+
+PredictResult predict(const PredictOptions& options) {
+  check_budget(options);
+  auto setup = load(options);
+  const auto names = shard(find_recordings(options.inputs), options.shard_index, options.shard_count);
+  prepare_folder(options.out_dir);
+  ResultWriter writer(options, setup.ensemble.labels, setup.ensemble.grids[0], setup.post);
+  writer.check_recordings(names);
+  open(setup, options);
+  auto result = run_over(names, setup, options, writer, 0);
   result.files.push_back(write_run_record(options, result));
   return result;
+}
+
+struct Predictor::Impl {
+  PredictOptions options;
+  Setup setup;
+  std::mutex mutex;
+};
+
+Predictor::Predictor(PredictOptions options) : impl_(std::make_unique<Impl>()) {
+  options.budget_s = 0;
+  options.formats.clear();
+  std::error_code none;
+  options.out_dir = fs::temp_directory_path(none);  // where rows wait for their recording's turn
+  if (none) options.out_dir = ".";
+  impl_->setup = load(options);
+  open(impl_->setup, options);
+  impl_->options = std::move(options);
+}
+
+Predictor::~Predictor() = default;
+const std::vector<Label>& Predictor::labels() const { return impl_->setup.ensemble.labels; }
+const WindowGrid& Predictor::grid() const { return impl_->setup.ensemble.grids[0]; }
+
+Prediction Predictor::predict(const PredictRequest& request) {
+  const std::lock_guard lock(impl_->mutex);
+  Prediction prediction{.labels = labels(), .grid = grid()};
+  auto options = impl_->options;
+  options.start = Clock::now();
+  options.budget_s = request.budget_s;
+  options.on_progress = request.on_progress;
+  options.cancel = request.cancel;
+  options.keep = &prediction;
+  check_budget(options);
+  std::vector<RecordingName> names;
+  if (!request.inputs.empty() || request.samples.empty()) names = find_recordings(request.inputs);
+  for (const auto& samples : request.samples)
+    names.push_back({samples.name, samples.name, std::shared_ptr<const Samples>(std::shared_ptr<void>(), &samples)});
+  const double cpu_before_s = process_cpu_s();
+  ResultWriter writer(options, prediction.labels, prediction.grid, impl_->setup.post);
+  writer.check_recordings(names);
+  prediction.run = run_over(names, impl_->setup, options, writer, cpu_before_s);
+  prediction.record = run_record(options, prediction.run);
+  return prediction;
 }
 
 }  // namespace whimbrel

@@ -7,6 +7,7 @@
 
 #include "pipeline/formats_kinds.h"
 #include "pipeline/formats_text.h"
+#include "pipeline/keeper.h"
 
 namespace whimbrel {
 namespace {
@@ -28,8 +29,13 @@ ResultWriter::ResultWriter(const PredictOptions& options, std::vector<Label> lab
       sums_(classes_) {
   if (post_.events) event_high_ = class_thresholds(post_, labels, listed_, post_.events->high);
   const FormatContext context{options.out_dir, std::move(labels), grid, options.sample_submission};
-  for (const auto& name : options.formats) formats_.push_back(make_format(name, context));
-  if (options.embeddings) embeddings_ = make_embeddings(context);
+  if (options.keep != nullptr) {
+    formats_.push_back(make_keeper(*options.keep));
+    if (options.embeddings) embeddings_ = make_embeddings_keeper(*options.keep);
+  } else {
+    for (const auto& name : options.formats) formats_.push_back(make_format(name, context));
+    if (options.embeddings) embeddings_ = make_embeddings(context);
+  }
   lists_detections_ = std::any_of(formats_.begin(), formats_.end(), [](const auto& f) { return f->lists_detections(); });
 }
 

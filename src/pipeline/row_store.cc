@@ -25,7 +25,7 @@ std::vector<StoredRow> RowStore::add(const std::vector<RecordingName>& recording
   StageTimes times;
   for (std::size_t r = 0; r < recordings.size(); ++r) {
     try {
-      RecordingSource source(model_, r, recordings[r].path);
+      RecordingSource source(model_, r, recordings[r]);
       for (auto windows = source.read(1, nullptr, times); !windows.empty(); windows = source.read(1, nullptr, times)) {
         if (seen++ % every != 0) continue;
         const auto& window = *windows[0];

@@ -64,10 +64,11 @@ Run::Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<Re
       budget_(budget),
       scheduler_(names_.size(), queues_of(ensemble), static_cast<std::size_t>(workers)),
       collector_(ensemble, names_.size(), options.out_dir),
+      gate_threshold_(ensemble.cascade ? static_cast<float>(ensemble.cascade->threshold) : 0),
       results_(names_.size()),
       expected_(std::move(workload.windows)),
-      gate_threshold_(ensemble.cascade ? static_cast<float>(ensemble.cascade->threshold) : 0),
-      begin_(Clock::now()) {
+      begin_(Clock::now()),
+      timeline_(begin_) {
   for (std::size_t i = 0; i < names_.size(); ++i) results_[i].path = names_[i].path;
   expected_.resize(names_.size());
 }
@@ -83,6 +84,7 @@ void Run::run() {
 
 void Run::fill(PredictResult& result) {
   add_times(result.stages, times_);
+  result.timeline = timeline_.take();
   result.windows = collector_.windows();
   result.windows_read = windows_read_;
   result.cancelled = cancelled();
@@ -121,6 +123,14 @@ bool Run::do_next(Runners& runners, StageTimes& times) {
     scheduler_.stop();
     return false;
   }
+  StageTimes spent;
+  perform(task, runners, spent);
+  timeline_.add(begin, Clock::now(), spent);
+  add_times(times, spent);
+  return true;
+}
+
+void Run::perform(Scheduler::Task& task, Runners& runners, StageTimes& times) {
   if (auto* open = std::get_if<Scheduler::Open>(&task)) {
     this->open(open->recording, times);
   } else if (auto* produce = std::get_if<Scheduler::Produce>(&task)) {
@@ -128,14 +138,13 @@ bool Run::do_next(Runners& runners, StageTimes& times) {
   } else {
     infer(std::get<Scheduler::Infer>(task), runners, times);
   }
-  return true;
 }
 
 void Run::open(std::size_t recording, StageTimes& times) {
   std::unique_ptr<RecordingSource> source;
   const auto begin = Clock::now();
   try {
-    source = std::make_unique<RecordingSource>(ensemble_, recording, names_[recording].path);
+    source = std::make_unique<RecordingSource>(ensemble_, recording, names_[recording]);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::bad_manifest || error.code() == ErrorCode::internal) throw;
     fail(recording, error.what());

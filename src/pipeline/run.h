@@ -14,6 +14,7 @@
 #include "pipeline/result_writer.h"
 #include "pipeline/scheduler.h"
 #include "pipeline/source.h"
+#include "pipeline/timeline.h"
 #include "pipeline/workload.h"
 
 namespace whimbrel {
@@ -39,6 +40,7 @@ class Run {
 
   void work();
   bool do_next(Runners& runners, StageTimes& times);
+  void perform(Scheduler::Task& task, Runners& runners, StageTimes& times);
   void open(std::size_t recording, StageTimes& times);
   void read(std::unique_ptr<RecordingSource> source, StageTimes& times);
   std::shared_ptr<const MemberSet> members_now();
@@ -75,8 +77,9 @@ class Run {
   std::mutex write_mutex_;  // guards the writer and the four below
   std::size_t next_to_write_ = 0;
   std::size_t recordings_written_ = 0;
-  Clock::time_point begin_;
+  const Clock::time_point begin_;
   Clock::time_point last_progress_{};
+  Timeline timeline_;
 
   std::mutex mutex_;  // guards the two below
   std::exception_ptr failure_;

@@ -62,7 +62,9 @@ Json post_json(const PostProcess& post) {
 }
 
 Json settings_json(const PredictOptions& options, const PredictResult& result) {
-  return {{"engine", options.engine},
+  std::error_code unknown;
+  return {{"folder", std::filesystem::current_path(unknown).string()},
+          {"engine", options.engine},
           {"workers", result.workers},
           {"window_hop_s", options.window_hop_s},
           {"formats", options.formats},
@@ -116,6 +118,14 @@ Json recording_json(const RecordingResult& recording) {
   return row;
 }
 
+Json timeline_json(const StageTimeline& timeline) {
+  return {{"bucket_s", timeline.bucket_s},
+          {"decode_s", timeline.decode_s},
+          {"front_end_s", timeline.front_end_s},
+          {"infer_s", timeline.infer_s},
+          {"write_s", timeline.write_s}};
+}
+
 Json summary_json(const PredictResult& result) {
   const double busy = result.wall_s - result.stages.start_s;
   return {{"recordings", result.recordings.size()},
@@ -130,6 +140,7 @@ Json summary_json(const PredictResult& result) {
           {"windows_per_s", busy > 0 ? static_cast<double>(result.windows) / busy : 0.0},
           {"peak_rss_bytes", result.peak_rss_bytes},
           {"stopped_early", result.cancelled},
+          {"timeline", timeline_json(result.timeline)},
           {"stages",
            {{"start_s", result.stages.start_s},
             {"decode_s", result.stages.decode_s},
@@ -172,19 +183,23 @@ std::vector<MemberResult> describe_members(const Ensemble& ensemble) {
   return described;
 }
 
-std::filesystem::path write_run_record(const PredictOptions& options, const PredictResult& result) {
+std::string run_record(const PredictOptions& options, const PredictResult& result) {
   Json record = {{"whimbrel", WHIMBREL_VERSION}, {"cpu", cpu_json()}, {"settings", settings_json(options, result)}};
   for (const auto& member : result.members) record["models"].push_back(member_json(member));
+  record["labels"] = result.labels;
   record["summary"] = summary_json(result);
   if (options.budget_s > 0) record["budget"] = budget_json(options, result);
   if (options.expected) record["plan"] = plan_json(*options.expected, result);
   record["recordings"] = Json::array();
   for (const auto& recording : result.recordings) record["recordings"].push_back(recording_json(recording));
+  // Paths may hold bytes that are not UTF-8; JSON may not.
+  return record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
+std::filesystem::path write_run_record(const PredictOptions& options, const PredictResult& result) {
   const auto path = options.out_dir / "run.json";
   AtomicFile file(path);
-  // Paths may hold bytes that are not UTF-8; JSON may not.
-  file.write(record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  file.write(run_record(options, result));
   file.commit();
   return path;
 }

@@ -14,10 +14,17 @@ double margin_s(const Ensemble& ensemble) {
   return most_s;
 }
 
+std::unique_ptr<RecordingReader> open_reader(const RecordingName& name) {
+  if (!name.samples) return RecordingReader::open(name.path);
+  return RecordingReader::of_samples(name.samples->name, name.samples->mono, name.samples->sample_rate_hz);
+}
+
 }  // namespace
 
-RecordingSource::RecordingSource(const Ensemble& ensemble, std::size_t recording, const std::filesystem::path& path)
-    : ensemble_(ensemble), recording_(recording), stream_(path, ensemble.grids, margin_s(ensemble)) {
+RecordingSource::RecordingSource(const Ensemble& ensemble, std::size_t recording, const RecordingName& name)
+    : ensemble_(ensemble),
+      recording_(recording),
+      stream_(open_reader(name), name.path.string(), ensemble.grids, margin_s(ensemble)) {
   for (const auto& spec : ensemble.front_ends) {
     const auto& grid = ensemble.grids[spec.grid];
     mels_.push_back(spec.kind == InputKind::mel

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/ensemble.h"
+#include "pipeline/formats.h"
 #include "pipeline/scheduler.h"
 #include "whimbrel/audio.h"
 
@@ -15,7 +16,7 @@ namespace whimbrel {
 class RecordingSource {
  public:
   /// @throws Error{bad_recording} and others as WindowStream
-  RecordingSource(const Ensemble& ensemble, std::size_t recording, const std::filesystem::path& path);
+  RecordingSource(const Ensemble& ensemble, std::size_t recording, const RecordingName& name);
 
   /// Up to `count` windows more; fewer only at the end of the recording. Adds the time it took to `times`.
   /// @param members  who scores them; null: all

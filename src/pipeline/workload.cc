@@ -25,7 +25,13 @@ double bytes_of(const RecordingName& recording) {
   return failed ? 0 : static_cast<double>(bytes);
 }
 
+std::int64_t windows_of(const Samples& samples, const WindowGrid& grid) {
+  const double length = static_cast<double>(samples.mono.size()) * grid.sample_rate_hz / std::max(1, samples.sample_rate_hz);
+  return window_count(grid, std::llround(length));
+}
+
 std::int64_t windows_by_header(const RecordingName& recording, const WindowGrid& grid) {
+  if (recording.samples) return windows_of(*recording.samples, grid);
   try {
     const auto reader = RecordingReader::open(recording.path);
     const auto frames = reader->declared_frames();

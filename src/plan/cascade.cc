@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 
 namespace whimbrel {
@@ -85,6 +86,18 @@ std::vector<double> thresholds_of(const Problem& problem, const std::vector<floa
   return {thresholds.begin(), thresholds.end()};
 }
 
+/// Each model once, in the form that scores best.
+Picks every_model(const Problem& problem, Selector& selector) {
+  std::map<std::size_t, std::size_t> form;
+  for (std::size_t c = 0; c < problem.candidates.size(); ++c) {
+    const auto [found, is_new] = form.emplace(problem.candidates[c].model, c);
+    if (!is_new && selector.score({{c, 1}}) > selector.score({{found->second, 1}})) found->second = c;
+  }
+  Picks picks;
+  for (const auto& [model, candidate] : form) picks[candidate] = 1;
+  return picks;
+}
+
 /// Every threshold for one gate before one ensemble; those that fit the budget.
 std::vector<CascadePick> cascades_of(const Problem& problem, const Picks& picks, std::size_t gate) {
   const auto& gate_scores = problem.candidates[gate].scores;
@@ -154,8 +167,11 @@ std::vector<float> cascade_scores(const Problem& problem, const Picks& picks, co
 std::optional<CascadePick> best_cascade(const Problem& problem, Selector& selector, CascadeMode mode, double max_loss) {
   if (mode == CascadeMode::never) return std::nullopt;
   std::set<std::pair<Picks, std::size_t>> distinct;
-  for (const double times : kBudgets) {
-    const auto picks = selector.best_weighted(problem.budget_s * times);
+  std::vector<Picks> ensembles;
+  for (const double times : kBudgets) ensembles.push_back(selector.best_weighted(problem.budget_s * times));
+  // Where one model alone scores best there is nothing to gate, but a cascade was asked for.
+  if (mode == CascadeMode::always) ensembles.push_back(every_model(problem, selector));
+  for (const auto& picks : ensembles) {
     for (std::size_t gate = 0; gate < problem.candidates.size() && !picks.empty(); ++gate) {
       auto gated = with_gate(problem, picks, gate);
       if (!gated.empty()) distinct.emplace(std::move(gated), gate);

@@ -112,6 +112,19 @@ TEST(Cascade, IsNotThereWhereItIsNotWantedOrNoModelIsCheap) {
   EXPECT_FALSE(compare(problem, {CascadeMode::always, 0.002}).scores[3].has_value());
 }
 
+TEST(Cascade, IsFoundWhenAskedForWhereOneModelAloneIsBest) {
+  auto problem = mostly_empty(7);
+  problem.candidates[1] = noisy(problem, "large", 20, 9, 8);  // hears nothing but noise
+  problem.candidates.pop_back();
+  Selector selector(problem);
+  ASSERT_EQ(selector.best_weighted(1e9), (Picks{{0, 1}}));
+  EXPECT_FALSE(best_cascade(problem, selector, CascadeMode::automatic, 0.002));
+  const auto pick = best_cascade(problem, selector, CascadeMode::always, 0.002);
+  ASSERT_TRUE(pick);
+  EXPECT_EQ(pick->picks, (Picks{{0, 1}, {1, 1}}));
+  EXPECT_EQ(pick->cascade.gate, 0U);
+}
+
 TEST(Cascade, AnotherFormOfAMemberTakesItsPlaceAsGate) {
   auto problem = mostly_empty(8);
   problem.candidates.push_back(problem.candidates[1]);

@@ -9,7 +9,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime's wheel reports over the network otherwise
-sys.path.insert(0, str(ROOT / "python"))
+BUILD = (ROOT / os.environ.get("WHIMBREL_BUILD", "build/release")).resolve()
+sys.path.insert(0, str(BUILD / "python"))  # the package with its core, as it will be installed
+os.environ["PYTHONPATH"] = str(BUILD / "python")  # of processes that tests start
 
 # What a run learns of a model's speed would otherwise choose the engine of the next one, and come from the user's own runs.
 CACHE = tempfile.TemporaryDirectory(prefix="whimbrel-cache-")
@@ -28,7 +30,7 @@ def root():
 @pytest.fixture(scope="session")
 def build():
     """The build under test: WHIMBREL_BUILD, by default build/release."""
-    return (ROOT / os.environ.get("WHIMBREL_BUILD", "build/release")).resolve()
+    return BUILD
 
 
 @pytest.fixture(scope="session")

@@ -100,8 +100,7 @@ try:
 except whimbrel.export.ExportError as error:
     print(error)
 """
-    python = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=python)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "manifest: model.labels: no labels, expected one class a line\n"
 
@@ -109,8 +108,7 @@ except whimbrel.export.ExportError as error:
 def test_the_module_is_the_command_and_keeps_stdout_for_the_result(folder):
     words = ["net.py:build:b0:3", "--front-end", "fe.toml", "--labels", "labels.txt", "-o", "out"]
     command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "whimbrel.export"]
-    python = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    done = subprocess.run([*command, *words], capture_output=True, text=True, env=python)
+    done = subprocess.run([*command, *words], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "out/b0.toml\n"), done.stderr
     assert all(line.startswith("export: ") for line in done.stderr.splitlines())
     assert sorted(path.name for path in (folder / "out").iterdir()) == [

@@ -2,17 +2,11 @@
 
 import difflib
 
-# As whimbrel::ErrorCode and the exit codes of the `whimbrel` program: 2 usage or bad input, 3 fatal.
-EXIT_CODES = {"invalid_argument": 2, "bad_manifest": 2, "not_found": 2, "unsupported": 2, "io": 3, "engine": 3, "internal": 3}
+from ..errors import Error
 
 
-class ExportError(Exception):
+class ExportError(Error):
     """The only exception that an export throws on purpose."""
-
-    def __init__(self, code, message):
-        super().__init__(" ".join(message.split()))
-        self.code = code
-        self.exit_code = EXIT_CODES[code]
 
 
 def did_you_mean(word, candidates, count=1):

@@ -1,8 +1,8 @@
 #include <dlfcn.h>
 
-#include "engines/common.h"
+#include "whimbrel/core.h"
 
-namespace whimbrel::engines {
+namespace whimbrel {
 
 std::vector<std::filesystem::path> own_folders() {
   std::vector<std::filesystem::path> folders;
@@ -18,4 +18,16 @@ std::vector<std::filesystem::path> own_folders() {
   return folders;
 }
 
-}  // namespace whimbrel::engines
+std::vector<std::filesystem::path> module_candidates(std::string_view file) {
+  std::vector<std::filesystem::path> candidates;
+  for (const auto& folder : own_folders()) {
+    candidates.push_back(folder / file);
+    candidates.push_back(folder.parent_path() / file);  // of whimbrel/bin, in a wheel
+    candidates.push_back(folder.parent_path() / "lib" / "whimbrel" / file);
+  }
+  const std::filesystem::path build = WHIMBREL_MODULE_FOLDER;  // empty in what is installed
+  if (!build.empty()) candidates.push_back(build / file);
+  return candidates;
+}
+
+}  // namespace whimbrel

@@ -13,7 +13,7 @@ extern "C" {
 #include <optional>
 #include <utility>
 
-#include "audio/decoder.h"
+#include "audio/ffmpeg_module.h"
 #include "whimbrel/core.h"
 
 namespace whimbrel::audio {
@@ -288,12 +288,18 @@ class FfmpegReader final : public Decoder {
   bool ended_ = false;
 };
 
-}  // namespace
-
-std::unique_ptr<RecordingReader> open_with_ffmpeg(const std::filesystem::path& path, std::string& words) {
+std::unique_ptr<RecordingReader> open(const std::filesystem::path& path, std::string& words) {
   auto reader = std::make_unique<FfmpegReader>(path);
   if (!reader->open(words)) return nullptr;
   return reader;
 }
 
+}  // namespace
 }  // namespace whimbrel::audio
+
+extern "C" __attribute__((visibility("default"))) whimbrel::audio::OpenWithFfmpeg whimbrel_ffmpeg_module(
+    const char* program_version, whimbrel::audio::LogOfProgram log_of_program) {
+  if (std::string_view(program_version) != WHIMBREL_VERSION) return nullptr;
+  whimbrel::set_log_sink(log_of_program);
+  return &whimbrel::audio::open;
+}
