@@ -1,6 +1,5 @@
 """The pipeline: listing -> one process a node that scores -> Parquet."""
 
-import functools
 import glob
 import hashlib
 import json
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import ray
 import ray.data
@@ -21,9 +19,8 @@ import whimbrel
 from whimbrel import Error
 from whimbrel.ray.listing import read_listing
 from whimbrel.ray.output import FORMAT, Output, ledger, schema_of, write_failed
-from whimbrel.ray.worker import Worker, describe
+from whimbrel.ray.worker import Trials, Worker, describe
 
-RETRIES = 3  # of a call whose node or process died; what fails more often is tried alone
 # Columns of the output that a listing cannot have; its own "date" is kept.
 RESERVED = (set(schema_of(["label"], [], None, 1).names) | {"detections"}) - {"recording", "date"}
 
@@ -61,9 +58,9 @@ def predict(
     @param recordings_per_call  default: twice the cores of a process, so that few cores are idle while a call ends; 4 at least
     @param bytes_per_file  results are written when so many are there
     @param options     as of whimbrel.Predictor: engine, batch, hop_s, embeddings, ...
-    @return            dict: recordings, done, partial, failed, lost (not in the output: they ended every process that tried
-                       them), windows, hours (of sound), wall_s
-    @throws whimbrel.Error  before anything runs: of the listing, model or options; where output holds another job
+    @return            dict: recordings, done, partial, failed, windows, hours (of sound), wall_s
+    @throws whimbrel.Error  before anything runs: of the listing, model or options; where output holds another job. Of Ray: what
+                       ends a job, such as a full disk; called again, it goes on
     """
     begin = time.monotonic()
     if not ray.is_initialized():
@@ -71,18 +68,16 @@ def predict(
     storage, listing = read_listing(recordings, filesystem)
     _check_columns(listing, partition_by)
     models = _models(model)
-    pool = functools.partial(_pool, actors, cpus_per_actor, recordings_per_call)
+    pool = _pool(actors, cpus_per_actor, recordings_per_call)
     folder = Output(output)
     expected = _described(models, options)
     folder.begin(_job(expected, options, threshold, partition_by))
-    worker = {"models": models, "options": options, "storage": storage}
-    worker |= {"expected": expected, "threshold": threshold}
-    run = _Run(folder, pool, worker, list(partition_by), bytes_per_file)
-    run.until_done(_with_ids(listing, pa.array([1] * len(listing), pa.int32())))
-    if retry_failed:
-        failed = _failed(folder, listing)
-        if len(failed):
-            run.until_done(failed)
+    worker = {"models": models, "options": options, "threads": pool.cpus, "storage": storage}
+    worker |= {"expected": expected, "threshold": threshold, "trials": Trials(folder)}
+    rest = folder, pool, worker, partition_by, bytes_per_file
+    _run(_with_ids(listing, pa.array([1] * len(listing), pa.int32())), *rest)
+    if retry_failed and len(failed := _failed(folder, listing)):
+        _run(failed, *rest)
     return _summary(folder, listing, time.monotonic() - begin)
 
 
@@ -93,88 +88,53 @@ class _Pool:
     recordings: int  # a call
 
 
-class _Run:
-    """Passes over a listing until all of it is in the output."""
-
-    def __init__(self, folder, pool, worker, partition_by, bytes_per_file):
-        self.folder, self.pool_of, self.worker = folder, pool, worker
-        self.partition_by, self.bytes_per_file = partition_by, bytes_per_file
-
-    def until_done(self, listing):
-        """One pass does it, unless processes died: what was in their hands is tried alone, for as long as that helps."""
-        left, torn = self._left(listing)
-        alone = False
-        while left or torn:
-            self._pass(listing, self.pool_of(), alone)
-            before, (left, torn) = left, self._left(listing)
-            if left == before and alone:
-                return
-            alone = True
-
-    def _left(self, listing):
-        """(how many of the listing are not written, whether there are files of writes that did not end).
-
-        A pass begins with removing such files: Ray Data notes what it writes before it does, and again when it has.
-        """
-        if not self.folder.exists("checkpoint"):
-            return len(listing), False
-        found = self.folder.filesystem.get_file_info(pafs.FileSelector(self.folder.at("checkpoint")))
-        files = [file.path for file in found if file.path.endswith(".parquet")]
-        notes = [file for file in files if not file.endswith(".pending.parquet")]
-        columns = [pq.read_table(file, columns=["id"], filesystem=self.folder.filesystem)["id"] for file in notes]
-        done = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
-        return pc.sum(pc.invert(pc.is_in(listing["id"], done))).as_py(), len(notes) < len(files)
-
-    def _pass(self, listing, pool, alone):
-        recordings = 1 if alone else pool.recordings
-        sink = pa.BufferOutputStream()
-        pq.write_table(listing, sink)
-        self.folder.write(sink.getvalue().to_pybytes(), "listing.parquet")
-        processes = ray.data.ActorPoolStrategy(
-            min_size=1,  # nodes may die and come: more than there are would be waited for
-            max_size=pool.actors,
-            initial_size=pool.actors,
-            max_tasks_in_flight_per_actor=1 if alone else 2,
-            max_concurrent_calls_per_actor=1 if alone else 2,
-            enable_true_multi_threading=True,
+def _run(listing, folder, pool, worker, partition_by, bytes_per_file):
+    """Scores what the checkpoint does not have yet."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(listing, sink)
+    folder.write(sink.getvalue().to_pybytes(), "listing.parquet")
+    with ray.data.DataContext.current(_context(folder)):
+        # Reading and writing ask for no core: the processes that score have them all.
+        calls = ray.data.read_parquet(
+            folder.at("listing.parquet"),
+            filesystem=folder.filesystem,
+            num_cpus=0,
+            override_num_blocks=-(-len(listing) // pool.recordings),
         )
-        with ray.data.DataContext.current(self._context()):
-            # Reading and writing ask for no core: the processes that score have them all.
-            calls = ray.data.read_parquet(
-                self.folder.at("listing.parquet"),
-                filesystem=self.folder.filesystem,
-                num_cpus=0,
-                override_num_blocks=-(-len(listing) // recordings),
-            )
-            results = calls.map_batches(
-                Worker,
-                fn_constructor_kwargs={**self.worker, "threads": pool.cpus},
-                batch_size=recordings,
-                batch_format="pyarrow",
-                compute=processes,
-                num_cpus=pool.cpus,
-                max_task_retries=RETRIES,
-            )
-            results.write_parquet(
-                self.folder.at("recordings"),
-                partition_cols=self.partition_by or None,
-                filesystem=self.folder.filesystem,
-                min_bytes_per_file=self.bytes_per_file,
-                ray_remote_args={"num_cpus": 0},
-                compression="zstd",
-            )
-
-    def _context(self):
-        context = ray.data.DataContext.get_current().copy()
-        context.use_datasource_v2 = False  # its listing of files would wait for a core
-        context.max_errored_blocks = -1  # until_done() sees what is missing
-        context.checkpoint_config = CheckpointConfig(
-            id_column="id",
-            checkpoint_path=self.folder.at("checkpoint"),
-            override_filesystem=self.folder.filesystem,
-            delete_checkpoint_on_success=False,
+        results = calls.map_batches(
+            Worker,
+            fn_constructor_kwargs=worker,
+            batch_size=pool.recordings,
+            batch_format="pyarrow",
+            # A call fetches while the one before it scores, and two more wait.
+            compute=ray.data.ActorPoolStrategy(
+                size=pool.actors,
+                max_tasks_in_flight_per_actor=4,
+                max_concurrent_calls_per_actor=2,
+                enable_true_multi_threading=True,
+            ),
+            num_cpus=pool.cpus,
         )
-        return context
+        results.write_parquet(
+            folder.at("recordings"),
+            partition_cols=list(partition_by) or None,
+            filesystem=folder.filesystem,
+            min_bytes_per_file=bytes_per_file,
+            ray_remote_args={"num_cpus": 0},
+            compression="zstd",
+        )
+
+
+def _context(folder):
+    context = ray.data.DataContext.get_current().copy()
+    context.use_datasource_v2 = False  # its listing of files would wait for a core
+    context.checkpoint_config = CheckpointConfig(
+        id_column="id",
+        checkpoint_path=folder.at("checkpoint"),
+        override_filesystem=folder.filesystem,
+        delete_checkpoint_on_success=False,
+    )
+    return context
 
 
 def _check_columns(listing, partition_by):
@@ -236,10 +196,14 @@ def _failed(folder, listing):
 
 def _summary(folder, listing, wall_s):
     rows = ledger(folder.name)
-    lost = listing.filter(pc.invert(pc.is_in(listing["recording"], rows["recording"])))["recording"].to_pylist()
-    write_failed(folder, rows, lost)
+    write_failed(folder, rows)
     rows = rows.filter(pc.is_in(rows["recording"], listing["recording"]))
     states = dict.fromkeys(("done", "partial", "failed"), 0) | dict(Counter(rows["state"].to_pylist()))
     hours = (pc.sum(rows["decoded_s"]).as_py() or 0) / 3600
-    counts = {"recordings": len(listing), **states, "lost": len(lost), "windows": pc.sum(rows["windows"]).as_py() or 0}
-    return {**counts, "hours": hours, "wall_s": wall_s}
+    return {
+        "recordings": len(rows),
+        **states,
+        "windows": pc.sum(rows["windows"]).as_py() or 0,
+        "hours": hours,
+        "wall_s": wall_s,
+    }

@@ -84,13 +84,11 @@ def ledger(output):
     return table.join(last, ["recording", "attempt"], ["recording", "attempt_max"], "inner")
 
 
-def write_failed(output, ledger, lost):
-    """failed.csv: recording, state, error of all that are not done; `lost` are those that are not in the ledger."""
-    rows = ledger.filter(pc.not_equal(ledger["state"], "done")).select(["recording", "state", "error"])
-    why = "every process that tried it ended; Ray's log of the job says how"
-    more = pa.table({"recording": lost, "state": ["lost"] * len(lost), "error": [why] * len(lost)}, rows.schema)
+def write_failed(output, ledger):
+    """failed.csv: recording, state, error of all that are not done, in byte order."""
+    rows = ledger.filter(pc.not_equal(ledger["state"], "done")).select(["recording", "state", "error"]).sort_by("recording")
     sink = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(pa.concat_tables([rows, more]).sort_by("recording"), sink)
+    pyarrow.csv.write_csv(rows, sink)
     output.write(sink.getvalue().to_pybytes(), "failed.csv")
 
 

@@ -1,5 +1,7 @@
 """What runs on the nodes: one process that keeps the models open and scores some recordings a call."""
 
+import contextlib
+import hashlib
 import os
 import socket
 import tempfile
@@ -8,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs as pafs
 
 import whimbrel
 from whimbrel import Error
@@ -15,6 +18,7 @@ from whimbrel.ray.output import schema_of
 
 ROW = ("state", "error", "decoded_s", "sample_rate_hz", "channels", "codec", "recorded_at")  # as in run.json
 NUMBERS = ("start_s", "end_s", "scores", "detections", "embeddings")
+TRIALS = 3  # of a batch before its recordings are tried alone, and of each of these
 FETCHES = 4  # at once; one rarely fills the line to an object store
 
 
@@ -30,16 +34,39 @@ def _description(predictor):
     return {"labels": list(result.labels), "models": members, "embedding_size": size}
 
 
+class Trials:
+    """How often recordings were begun and not ended, because the process or its node died with them.
+
+    Ray repeats what died for as long as it takes, so a recording that crashes a decoder would end one process after the other.
+    Kept as empty files beside the output, one while a call is at work.
+    """
+
+    def __init__(self, output):
+        self.output = output
+
+    @contextlib.contextmanager
+    def of(self, ids):
+        """Gives how often these were begun before. Those who come back from the block are not counted again."""
+        names = hashlib.blake2b(" ".join(ids).encode(), digest_size=12).hexdigest()
+        selector = pafs.FileSelector(self.output.at("trials", names), allow_not_found=True)
+        begun = len(self.output.filesystem.get_file_info(selector))
+        self.output.filesystem.create_dir(self.output.at("trials", names), recursive=True)
+        self.output.filesystem.open_output_stream(self.output.at("trials", names, f"{begun}")).close()
+        yield begun
+        self.output.filesystem.delete_dir(self.output.at("trials", names))
+
+
 class Worker:
     """Scores a batch of a listing. Ray Data makes one on each node and calls it from several threads.
 
     While one call scores, the next one fetches; so at most twice the recordings of a call lie on the disk.
     """
 
-    def __init__(self, models, options, threads, storage, expected, threshold):
+    def __init__(self, models, options, threads, storage, expected, threshold, trials):
         self.storage = storage
         self.threshold = threshold
         self.expected = expected
+        self.trials = trials
         self.predictor = whimbrel.Predictor(models, threads=threads, **options)
         self.scoring = threading.Lock()
         self.node = socket.gethostname()
@@ -49,15 +76,26 @@ class Worker:
             raise Error("bad_manifest", f"{what}; put the same files on every node")
 
     def __call__(self, batch):
+        with self.trials.of(batch["id"].to_pylist()) as begun:
+            if begun < TRIALS:
+                yield self._score(batch)
+            elif len(batch) > 1:  # one of them it was: each alone
+                for i in range(len(batch)):
+                    yield from self(batch.slice(i, 1))
+            else:
+                error = f"the process that scored it died {begun} times; Ray's log of the job says how"
+                yield self._table(batch, [(None, error)], None)
+
+    def _score(self, batch):
         names = batch["recording"].to_pylist()
         with tempfile.TemporaryDirectory(prefix="whimbrel-") as folder:
             with ThreadPoolExecutor(FETCHES) as fetches:
                 fetched = list(fetches.map(lambda job: self._fetch(job[1], folder, job[0]), enumerate(names)))
-            local = {path: None for path, error in fetched if not error}
+            local = [path for path, error in fetched if not error]
             result = None
             if local:
                 with self.scoring:
-                    result = self.predictor.predict(list(local))
+                    result = self.predictor.predict(local)
         return self._table(batch, fetched, result)
 
     def _fetch(self, name, folder, number):
