@@ -28,10 +28,7 @@ import pyarrow.parquet as pq
 from ray.cluster_utils import Cluster
 from slow_files import SlowFiles
 
-whimbrel = pytest.importorskip("whimbrel")
-if not hasattr(whimbrel, "Predictor"):
-    pytest.skip("whimbrel's Python module is not built: run make build", allow_module_level=True)
-
+import whimbrel as package
 import whimbrel.ray as whimbrel_ray
 from whimbrel.ray.listing import read_listing
 
@@ -40,11 +37,10 @@ SMALL = {"recordings_per_call": 2, "bytes_per_file": 1}  # a file a call
 
 
 @pytest.fixture(scope="module")
-def cluster(root):
+def cluster():
     """A raylet with one core; tests add and kill others."""
-    words = [str(root / "python"), str(DATA), *filter(None, [os.environ.get("PYTHONPATH")])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(words))
+        patch.setenv("PYTHONPATH", os.environ["PYTHONPATH"] + os.pathsep + str(DATA))
         patch.delenv("RAY_ADDRESS", raising=False)
         head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": STORE}
         started = Cluster(initialize_head=True, head_node_args=head)
@@ -89,23 +85,15 @@ def names_of(field):
 
 
 @pytest.fixture(scope="module")
-def expected(whimbrel_program, field, model, tmp_path_factory):
+def expected(whimbrel, field, model, tmp_path_factory):
     """{recording: its scores [windows, classes]} by the command."""
     out = tmp_path_factory.mktemp("expected")
-    command = [whimbrel_program, "predict", field, "--model", model, "--out", out, "--format", "npy", "--quiet"]
+    command = [whimbrel, "predict", field, "--model", model, "--out", out, "--format", "npy", "--quiet"]
     subprocess.run(list(map(str, [*command, "--engine", "onnxruntime", "--batch", 1])), check=True)
     scores = np.load(out / "scores.npy")
     windows = [row["windows"] for row in json.loads((out / "run.json").read_text())["recordings"]]
     parts = np.split(scores, np.cumsum(windows)[:-1])
     return dict(zip(names_of(field), parts, strict=True))
-
-
-@pytest.fixture(scope="session")
-def whimbrel_program(build):
-    program = build / "whimbrel"
-    if not program.exists():
-        pytest.skip(f"{program} is not built: run make build, or set WHIMBREL_BUILD")
-    return program
 
 
 def assert_complete(output, expected):
@@ -216,7 +204,7 @@ def test_another_model_or_other_settings_are_refused(cluster, field, model, root
         ((other / "dawn_chorus.toml", {}), "models was"),
         ((model, {"threshold": 0.5}), "threshold was null, now 0.5"),
     ):
-        with pytest.raises(whimbrel.Error, match=told) as error:
+        with pytest.raises(package.Error, match=told) as error:
             predict(names, words[0], tmp_path / "out", **words[1])
         assert error.value.code == "invalid_argument" and len(str(error.value).splitlines()) == 1
 
@@ -283,7 +271,7 @@ def test_detections_alone_of_an_archive_with_the_columns_of_the_listing(cluster,
 
 
 def test_a_model_that_cannot_be_opened_is_told_before_anything_is_written(cluster, field, tmp_path):
-    with pytest.raises(whimbrel.Error, match="nowhere.toml"):
+    with pytest.raises(package.Error, match="nowhere.toml"):
         predict(field, tmp_path / "nowhere.toml", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -340,10 +328,10 @@ def test_listings_that_cannot_be_used_are_told_in_one_line(field, tmp_path):
         (["memory://a.wav", "b.wav"], "b.wav does not begin with memory://"),
         (["nothing://a.wav"], "no filesystem for nothing://"),
     ]:
-        with pytest.raises(whimbrel.Error, match=told) as error:
+        with pytest.raises(package.Error, match=told) as error:
             read_listing(listing)
         assert len(str(error.value).splitlines()) == 1
-    with pytest.raises(whimbrel.Error, match="expected one of pyarrow.fs or fsspec"):
+    with pytest.raises(package.Error, match="expected one of pyarrow.fs or fsspec"):
         read_listing(["a.wav"], filesystem="s3")
 
 
@@ -352,5 +340,5 @@ def test_columns_that_are_the_outputs_own_and_unknown_partitions_are_refused(clu
         ({"recording": ["a.wav"], "state": ["x"]}, (), "columns state are the output's own"),
         ({"recording": ["a.wav"], "site": ["x"]}, ["size"], "no column size; there are site, folder, date"),
     ]:
-        with pytest.raises(whimbrel.Error, match=told):
+        with pytest.raises(package.Error, match=told):
             predict(pa.table(listing), model, tmp_path / "out", partition_by=partition)

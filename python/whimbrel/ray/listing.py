@@ -152,7 +152,7 @@ def _search(storage, name, path):
     files = sorted(f.path for f in found if f.type == pafs.FileType.File and os.path.splitext(f.path)[1].lower() in EXTENSIONS)
     base, question, query = name.partition("?") if storage.prefix else (name, "", "")
     # Below the folder as the user wrote it, whatever the filesystem makes of its name.
-    below = [os.path.relpath(file, path) for file in files]
+    below = [os.path.relpath("/" + file.lstrip("/"), "/" + path.lstrip("/")) for file in files]
     return pa.table({"recording": pa.array([f"{base.rstrip('/')}/{b}{question}{query}" for b in below], pa.string())})
 
 
