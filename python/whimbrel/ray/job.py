@@ -70,7 +70,7 @@ def predict(
     models = _models(model)
     pool = _pool(actors, cpus_per_actor, recordings_per_call)
     folder = Output(output)
-    expected = _described(models, options)
+    expected = _described(models, options, threshold)
     folder.begin(_job(expected, options, threshold, partition_by))
     worker = {"models": models, "options": options, "threads": pool.cpus, "storage": storage}
     worker |= {"expected": expected, "threshold": threshold, "trials": Trials(folder)}
@@ -166,9 +166,9 @@ def _pool(actors, cpus, recordings):
     return _Pool(actors, cpus, recordings or max(4, 2 * cpus))
 
 
-def _described(models, options):
+def _described(models, options, threshold):
     try:
-        return ray.get(ray.remote(describe).options(num_cpus=1).remote(models, options))
+        return ray.get(ray.remote(describe).options(num_cpus=1).remote(models, options, threshold))
     except ray.exceptions.RayTaskError as error:
         raise (error.cause if isinstance(error.cause, Error | TypeError) else error) from None
 

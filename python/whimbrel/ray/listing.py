@@ -87,7 +87,8 @@ class Storage:
             raise FileNotFoundError(f"{name}: {what}")
         if self.is_local:
             return path
-        copy = os.path.join(folder, f"{number:04}{os.path.splitext(path)[1]}")
+        os.mkdir(os.path.join(folder, f"{number:04}"))
+        copy = os.path.join(folder, f"{number:04}", os.path.basename(path))  # the name may say when it was recorded
         with self.filesystem.open_input_stream(path) as source, open(copy, "wb") as target:
             shutil.copyfileobj(source, target, COPY_BYTES)
         return copy

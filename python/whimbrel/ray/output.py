@@ -14,7 +14,9 @@ from whimbrel.ray.listing import open_filesystem
 
 FORMAT = 1
 LEDGER = ["recording", "attempt", "state", "error", "windows", "decoded_s", "sample_rate_hz", "channels", "codec", "node"]
-DETECTION = pa.struct([("start_s", pa.float64()), ("end_s", pa.float64()), ("label", pa.string()), ("score", pa.float32())])
+DETECTION = pa.struct(
+    [("start_s", pa.float64()), ("end_s", pa.float64()), ("label", pa.string()), ("confidence", pa.float32())]
+)
 
 
 class Output:

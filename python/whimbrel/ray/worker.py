@@ -22,9 +22,15 @@ TRIALS = 3  # of a batch before its recordings are tried alone, and of each of t
 FETCHES = 4  # at once; one rarely fills the line to an object store
 
 
-def describe(models, options):
+def open_models(models, options, threshold, threads=1):
+    """A single one may be a plan."""
+    options = options if threshold is None else {**options, "threshold": threshold}
+    return whimbrel.Predictor(models[0] if len(models) == 1 else models, threads=threads, **options)
+
+
+def describe(models, options, threshold):
     """What these models are on the node where this runs: labels, hashes, and the length of an embedding (0: none asked for)."""
-    return _description(whimbrel.Predictor(models, threads=1, **options))
+    return _description(open_models(models, options, threshold))
 
 
 def _description(predictor):
@@ -67,7 +73,7 @@ class Worker:
         self.threshold = threshold
         self.expected = expected
         self.trials = trials
-        self.predictor = whimbrel.Predictor(models, threads=threads, **options)
+        self.predictor = open_models(models, options, threshold, threads)
         self.scoring = threading.Lock()
         self.node = socket.gethostname()
         found = _description(self.predictor)
@@ -135,21 +141,21 @@ class Worker:
             columns = {name: pa.ListArray.from_arrays(offsets, getattr(result, name)[order]) for name in ("start_s", "end_s")}
             columns["scores"] = _lists(offsets, result.scores[order])
         else:
-            columns["detections"] = [_detections(result, rows, self.threshold) for rows in windows]
+            columns["detections"] = _detections(result, windows)
         if self.expected["embedding_size"]:
             columns["embeddings"] = _lists(offsets, result.embeddings[order])
         return columns
 
 
-def _detections(result, windows, threshold):
-    at, label = np.nonzero(result.scores[windows] >= np.float32(threshold))
-    rows = windows[at]
-    times = zip(result.start_s[rows].tolist(), result.end_s[rows].tolist(), strict=True)
-    scores = result.scores[rows, label].tolist()
-    return [
-        {"start_s": start, "end_s": end, "label": result.labels[i], "score": score}
-        for (start, end), i, score in zip(times, label.tolist(), scores, strict=True)
-    ]
+def _detections(result, windows):
+    """Of each recording, whose windows are given, what was detected in it."""
+    found = result.detections
+    fields = ("start_s", "end_s", "label", "confidence")
+    rows = [[] for _ in result.recordings]
+    for recording, start, end, label, confidence in zip(*(found[f].tolist() for f in ("recording", *fields)), strict=True):
+        values = (start, end, result.labels[label], confidence)
+        rows[recording].append(dict(zip(fields, values, strict=True)))
+    return [rows[result.recording[of[0]]] if len(of) else [] for of in windows]
 
 
 def _lists(offsets, rows):
