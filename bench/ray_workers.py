@@ -1,8 +1,7 @@
 """whimbrel.ray with one-core processes against the command with as many threads, on the same recordings.
 
-Both score with one engine at batch 1 and write every score. What Ray adds once (its own start, that of the processes and their
-opening of the model) is told apart from what it costs as long as recordings are scored: the command's rate is that after its start
-too.
+Both score with one engine at batch 1 and write every score. What Ray adds once (its own start, that of processes, the opening of
+the model) is told apart from what it costs as long as recordings are scored; the command's rate is that after its start, too.
 """
 
 import argparse
@@ -23,7 +22,6 @@ def child(options, files):
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     begin = time.perf_counter()
     import ray
-
     import whimbrel.ray
 
     ray.init(num_cpus=options.workers, include_dashboard=False, object_store_memory=200 << 20, logging_level="error")
@@ -92,9 +90,7 @@ def report(options, results):
         ratio = [theirs / ours for ours, theirs in zip(a, b, strict=True)]
         print(f"ray is {common.spread(ratio)} of the command, {what}")
     starts = [run["start_s"] for run in (r["stages"] for r in command)], [run["ray_start_s"] for run in ray]
-    print(
-        f"start of the command {common.spread(starts[0])} s; import of ray and start of its cluster {common.spread(starts[1])} s"
-    )
+    print(f"start of the command {common.spread(starts[0])} s; import and start of Ray {common.spread(starts[1])} s")
 
 
 if __name__ == "__main__":
