@@ -4,13 +4,14 @@
 #   make build   the command at build/release/whimbrel
 #   make bench   the tables of docs/performance.md, each against its peer, on this machine
 #   make lint    formatting, clang-tidy, ruff, the include rule
+#   make wheel   dist/whimbrel-*.whl, tried in a fresh virtual environment
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET := release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: demo test build bench lint format asan tsan setup setup-dev
+.PHONY: demo test build bench lint wheel format asan tsan setup setup-dev
 
 setup:
 	@scripts/setup
@@ -35,6 +36,10 @@ test: build-all
 
 bench: build-all
 	$(PYTHON) bench/run.py --build $(BUILD)
+
+wheel: setup-dev
+	@JOBS=$(JOBS) scripts/build-wheel
+	@$(PYTHON) scripts/check_wheel.py
 
 asan tsan: setup-dev
 	@cmake --preset $@ >/dev/null

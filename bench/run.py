@@ -16,6 +16,8 @@ BENCHES = [
     "budget_promise.py",
     "reference_job.py",
     "ray_workers.py",
+    "python_api.py",
+    "report_page.py",
 ]
 
 

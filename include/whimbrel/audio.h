@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace whimbrel {
@@ -134,6 +135,36 @@ class WindowStream {
 /// @throws as RecordingReader::open and read; Error{invalid_argument} for times or a rate below 0
 std::vector<float> read_samples(const std::filesystem::path& path, int sample_rate_hz, double start_s, double duration_s,
                                 int* rate_hz);
+
+/// Where a recording's start was found.
+enum class RecordingTimeSource { guano, opensoundscape, audiomoth, bext, file_name };
+/// "guano", "opensoundscape", "audiomoth", "bext", "file name"
+std::string_view to_string(RecordingTimeSource source);
+
+/// When a recording began, or a moment in it.
+struct RecordingTime {
+  std::int64_t unix_us = 0;           // of the recorder's wall clock read as UTC where its zone is not known
+  std::optional<int> utc_offset_min;  // of local time, east positive; absent: not known
+  RecordingTimeSource source = RecordingTimeSource::file_name;
+
+  bool operator==(const RecordingTime&) const = default;
+};
+
+/// When a recording began, by the first of these that gives a valid time from 1900 to 2100: in RIFF, RF64 and BW64 WAVE files
+/// GUANO's Timestamp, OpenSoundscape's start, AudioMoth's comment, the Broadcast Wave chunk; then the name. Absent where none
+/// does, whatever the bytes. Reads the chunks' headers and at most 64 KiB of each of these.
+std::optional<RecordingTime> recording_time(const std::filesystem::path& path);
+
+/// By the file's name alone: `20230501_050000` anywhere between what are no digits (also T, -, $ or a space between date and
+/// time, or `2023-05-01_05-00-00`; then perhaps the zone: `Z`, `+0200`), or AudioMoth's eight hexadecimal digits.
+std::optional<RecordingTime> recording_time_from_name(const std::filesystem::path& path);
+
+/// `time` so many samples later, rounded to the microsecond.
+RecordingTime moment_in(const RecordingTime& time, std::int64_t samples, int sample_rate_hz);
+
+/// RFC 3339 in local time, rounded to the millisecond: "2019-05-21T21:17:30.000+02:00", "...Z" for UTC; nothing after the
+/// milliseconds where the zone is not known.
+std::string rfc3339(const RecordingTime& time);
 
 /// File name endings, lower case with the dot, that a folder is searched for.
 const std::vector<std::string>& recording_extensions();

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "whimbrel/audio.h"
 #include "whimbrel/core.h"
 #include "whimbrel/engines.h"
 #include "whimbrel/models.h"
@@ -105,7 +106,8 @@ struct PredictOptions {
   double threshold = 0.1;  // detections are scores at or above it
   int top_k = 0;           // most detections a window; 0: all
   PostProcessOverrides post;
-  bool embeddings = false;  // embeddings.npy beside the formats
+  bool embeddings = false;     // embeddings.npy beside the formats
+  bool absolute_time = false;  // formats say when, where recordings say when they began
   Mean mean = Mean::arithmetic;
   double mean_power = 2;  // of Mean::power
   std::filesystem::path sample_submission;
@@ -134,6 +136,7 @@ struct RecordingResult {
   int channels = 0;
   std::string codec;
   std::int64_t non_finite_samples = 0;
+  std::optional<RecordingTime> began;  // of a recording that the run came to
   std::int64_t filled = 0;  // windows more that the time budget did not reach: they hold the mean of all that were scored
 };
 
@@ -267,7 +270,8 @@ class Predictor {
 /// @throws Error{invalid_argument}, Error{not_found}, Error{io} as predict(), of formats and out_dir
 std::vector<std::filesystem::path> write_prediction(const Prediction& prediction, const std::vector<std::string>& formats,
                                                     const std::filesystem::path& out_dir,
-                                                    const std::filesystem::path& sample_submission = {});
+                                                    const std::filesystem::path& sample_submission = {},
+                                                    bool absolute_time = false);
 
 /// Recordings as the user named them: folders searched recursively, "@list.txt" with one path a line, each once, in the order
 /// in which a run takes them.

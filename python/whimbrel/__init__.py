@@ -4,8 +4,8 @@
     result = predictor.predict("recordings/", progress=True)
     result.to_submission("submission.csv")
 
-`quantize`, `bench`, `plan`, `score` and `export` are the verbs of the command. Importing this package is cheap: what a name
-needs is imported when the name is first used.
+`quantize`, `bench`, `plan`, `score`, `export` and `report` are the verbs of the command. Importing this package is cheap: what
+a name needs is imported when the name is first used.
 """
 
 import importlib
@@ -27,7 +27,7 @@ _HOMES = {
 }
 # Subpackages that are callable: after `import whimbrel.export` Python itself puts the subpackage here, so a function of the
 # same name would only work until then.
-_CALLABLE = ("export",)
+_CALLABLE = ("export", "report")
 __all__ = ["Error", *_HOMES, *_CALLABLE]
 
 

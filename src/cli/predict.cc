@@ -221,6 +221,8 @@ Verb add_predict(CLI::App& root) {
       ->capture_default_str();
   app->add_option("--top-k", o.top_k, "Most detections a window; default: all")->check(CLI::PositiveNumber);
   app->add_option("--sample-submission", o.sample_submission, "CSV whose rows and columns submission.csv must have (kaggle)");
+  app->add_flag("--absolute-time", o.absolute_time,
+                "Detections also say date and time, where recordings tell their start in header or name");
   app->add_flag("--embeddings", o.embeddings, "Write embeddings.npy too, from the model's embedding output");
   app->add_option("--mean", arguments->mean, "Of an ensemble: arithmetic, geometric, power or rank; default: arithmetic");
   app->add_option("--mean-power", o.mean_power, "Exponent of --mean power")->capture_default_str();

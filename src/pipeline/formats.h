@@ -21,6 +21,7 @@ struct RecordingName {
   std::filesystem::path path;      // as the user gave it, or folder / what was found in it
   std::filesystem::path relative;  // below the folder that was given; the file name for a file given by itself
   std::shared_ptr<const Samples> samples = nullptr;  // of a recording in memory; `path` is then its name
+  std::optional<RecordingTime> began = std::nullopt;
 };
 
 /// What every format needs to know of the run.
@@ -29,6 +30,7 @@ struct FormatContext {
   std::vector<Label> labels;
   WindowGrid grid;
   std::filesystem::path sample_submission;  // may be empty; kaggle only
+  bool absolute_time = false;
 };
 
 /// Writes one kind of output. Streaming: memory does not grow with the recordings, but for row names where a sample submission

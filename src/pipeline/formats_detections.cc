@@ -19,16 +19,20 @@ class Detections : public OutputFormat {
 
   void detection(const Detection& detection) override {
     const int rate = context_.grid.sample_rate_hz;
-    line_.clear();
-    layout_.append_line(line_, context_,
-                        {.recording = recording_,
-                         .label = context_.labels[detection.label],
-                         .score = detection.confidence,
-                         .number = ++number_,
-                         .start_s = seconds_text(detection.start, rate),
-                         .end_s = seconds_text(detection.end, rate),
-                         .duration_s = seconds_text(detection.end - detection.start, rate)});
-    file_->write(line_);
+    const DetectionLine line{.recording = recording_,
+                             .label = context_.labels[detection.label],
+                             .score = detection.confidence,
+                             .number = ++number_,
+                             .start_s = seconds_text(detection.start, rate),
+                             .end_s = seconds_text(detection.end, rate),
+                             .duration_s = seconds_text(detection.end - detection.start, rate),
+                             .start_time = time_text(detection.start),
+                             .end_time = time_text(detection.end)};
+    text_.clear();
+    layout_.append_line(text_, context_, line);
+    if (has_times()) layout_.append_times(text_, line);
+    text_ += layout_.line_end;
+    file_->write(text_);
   }
 
   bool lists_detections() const override { return true; }
@@ -36,8 +40,11 @@ class Detections : public OutputFormat {
  protected:
   void open(const std::filesystem::path& path) {
     file_ = std::make_unique<AtomicFile>(path);
-    file_->write(layout_.header);
     number_ = 0;
+    if (layout_.header.empty()) return;
+    file_->write(layout_.header);
+    if (has_times()) file_->write(layout_.time_header);
+    file_->write("\n");
   }
 
   const DetectionLayout& layout_;
@@ -45,9 +52,15 @@ class Detections : public OutputFormat {
   std::unique_ptr<AtomicFile> file_;
 
  private:
+  bool has_times() const { return context_.absolute_time && layout_.append_times != nullptr; }
+
+  std::string time_text(std::int64_t at) const {
+    return has_times() ? absolute_time_text(recording_, at, context_.grid.sample_rate_hz) : "";
+  }
+
   RecordingName recording_;
   std::int64_t number_ = 0;
-  std::string line_;
+  std::string text_;
 };
 
 class OneFile : public Detections {

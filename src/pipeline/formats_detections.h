@@ -20,14 +20,20 @@ struct DetectionLine {
   std::string start_s;  // seconds_text()
   std::string end_s;
   std::string duration_s;
+  std::string start_time;  // rfc3339(); empty: not asked for or not known
+  std::string end_time;
 };
 
 struct DetectionLayout {
   std::string_view name;    // of the format
   std::string_view file;    // of the run's one file; or what follows each recording's relative path
   bool per_recording;       // one file a recording, in a mirror of the inputs' folders
-  std::string_view header;  // with its line break; may be empty
+  std::string_view header;  // without its line break; empty: none
   void (*append_line)(std::string& out, const FormatContext& context, const DetectionLine& detection);
+  std::string_view line_end = "\n";
+  // What absolute times add to header and line; null: the format has no place for them.
+  std::string_view time_header = "";
+  void (*append_times)(std::string& out, const DetectionLine& detection) = nullptr;
 };
 
 /// csv, raven, audacity, kaleidoscope, jsonl.

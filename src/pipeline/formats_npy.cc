@@ -16,23 +16,33 @@ class Npy : public OutputFormat {
   /// @param width  of a row; 0: that of the first one
   Npy(const FormatContext& context, const std::string& name, std::size_t width)
       : grid_(context.grid),
+        absolute_time_(context.absolute_time),
         width_(width),
         array_path_(context.out_dir / (name + ".npy")),
         index_path_(context.out_dir / (name + ".index.csv")),
         index_(index_path_),
         spool_(context.out_dir) {
-    index_.write("row,file,start_s,end_s\n");
+    index_.write(absolute_time_ ? "row,file,start_s,end_s,start_time,end_time\n" : "row,file,start_s,end_s\n");
   }
 
-  void begin_recording(const RecordingName& recording) override { file_ = csv_cell(recording.path.string()); }
+  void begin_recording(const RecordingName& recording) override {
+    recording_ = recording;
+    file_ = csv_cell(recording.path.string());
+  }
 
   void window(std::int64_t index, std::span<const float> scores) override {
     if (width_ == 0) width_ = scores.size();
     check_scores(scores, width_);
     spool_.append(scores);
     const std::int64_t start = index * grid_.hop_samples;
-    index_.write(fmt::format("{},{},{},{}\n", rows_++, file_, seconds_text(start, grid_.sample_rate_hz),
-                             seconds_text(start + grid_.window_samples, grid_.sample_rate_hz)));
+    const std::int64_t end = start + grid_.window_samples;
+    const int rate = grid_.sample_rate_hz;
+    index_.write(fmt::format("{},{},{},{}", rows_++, file_, seconds_text(start, rate), seconds_text(end, rate)));
+    if (absolute_time_) {
+      index_.write(
+          fmt::format(",{},{}", absolute_time_text(recording_, start, rate), absolute_time_text(recording_, end, rate)));
+    }
+    index_.write("\n");
   }
 
   void fill(std::int64_t index, std::span<const float> scores) override {
@@ -61,11 +71,13 @@ class Npy : public OutputFormat {
 
  private:
   const WindowGrid grid_;
+  const bool absolute_time_;
   std::size_t width_;
   const std::filesystem::path array_path_;
   const std::filesystem::path index_path_;
   AtomicFile index_;
   Spool spool_;
+  RecordingName recording_;
   std::string file_;  // as a csv cell
   std::int64_t rows_ = 0;
   std::int64_t rows_filled_ = 0;

@@ -22,6 +22,21 @@ std::string seconds_text(std::int64_t samples, int sample_rate_hz) {
   return text;
 }
 
+std::string absolute_time_text(const RecordingName& recording, std::int64_t samples, int sample_rate_hz) {
+  return recording.began ? rfc3339(moment_in(*recording.began, samples, sample_rate_hz)) : "";
+}
+
+void warn_of_unknown_times(std::span<const RecordingResult> recordings) {
+  const auto is_written = [](const auto& r) { return r.state == RecordingState::done || r.state == RecordingState::partial; };
+  const auto is_unknown = [&](const auto& r) { return is_written(r) && !r.began; };
+  const auto unknown = std::ranges::count_if(recordings, is_unknown);
+  if (unknown == 0) return;
+  log(LogLevel::warning, fmt::format("{} of {} recordings have no start time in header or name, such as {}; their absolute "
+                                     "times are empty: name files like SITE_20230501_050000.wav",
+                                     unknown, std::ranges::count_if(recordings, is_written),
+                                     std::ranges::find_if(recordings, is_unknown)->path.string()));
+}
+
 void append_shortest(std::string& out, float value) {
   char text[32];  // the longest float32 is 15 characters: "-1.17549435e-38"
   const auto result = std::to_chars(text, text + sizeof text, value);

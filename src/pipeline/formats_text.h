@@ -16,6 +16,12 @@ namespace whimbrel {
 /// decimal: "3.0", "4.5", "0.333333". Integer arithmetic: a position never carries the rounding of the windows before it.
 std::string seconds_text(std::int64_t samples, int sample_rate_hz);
 
+/// When that was, as rfc3339(), or "" where the recording does not say when it began.
+std::string absolute_time_text(const RecordingName& recording, std::int64_t samples, int sample_rate_hz);
+
+/// Logs how many of the recordings with results do not say when they began; for output with absolute times.
+void warn_of_unknown_times(std::span<const RecordingResult> recordings);
+
 /// Appends the shortest decimal that reads back as the same float: "0.5", "1e-05", "1".
 void append_shortest(std::string& out, float value);
 

@@ -69,11 +69,16 @@ class EmbeddingsKeeper : public OutputFormat {
   Prediction& kept_;
 };
 
+RecordingName name_of(const Prediction& prediction, std::size_t recording) {
+  const auto& result = prediction.run.recordings[recording];
+  return {.path = result.path, .relative = prediction.relative[recording], .began = result.began};
+}
+
 /// Tells one recording of `prediction` to all of `formats`; `row` and `found` move past what is its own.
 void tell(const Prediction& prediction, std::size_t recording, const std::vector<std::unique_ptr<OutputFormat>>& formats,
           std::size_t& row, std::size_t& found) {
   const std::size_t classes = prediction.labels.size();
-  const RecordingName name{prediction.run.recordings[recording].path, prediction.relative[recording]};
+  const RecordingName name = name_of(prediction, recording);
   for (const auto& format : formats) format->begin_recording(name);
   for (; row < prediction.recording.size() && prediction.recording[row] == recording; ++row) {
     const auto scores = std::span(prediction.scores).subspan(row * classes, classes);
@@ -103,14 +108,13 @@ std::unique_ptr<OutputFormat> make_embeddings_keeper(Prediction& prediction) {
 
 std::vector<std::filesystem::path> write_prediction(const Prediction& prediction, const std::vector<std::string>& names,
                                                     const std::filesystem::path& out_dir,
-                                                    const std::filesystem::path& sample_submission) {
+                                                    const std::filesystem::path& sample_submission, bool absolute_time) {
   prepare_folder(out_dir);
-  const FormatContext context{out_dir, prediction.labels, prediction.grid, sample_submission};
+  const FormatContext context{out_dir, prediction.labels, prediction.grid, sample_submission, absolute_time};
   std::vector<std::unique_ptr<OutputFormat>> formats;
   for (const auto& name : names) formats.push_back(make_format(name, context));
   std::vector<RecordingName> recordings;
-  for (std::size_t r = 0; r < prediction.relative.size(); ++r)
-    recordings.push_back({prediction.run.recordings[r].path, prediction.relative[r]});
+  for (std::size_t r = 0; r < prediction.relative.size(); ++r) recordings.push_back(name_of(prediction, r));
   for (const auto& format : formats) format->check_recordings(recordings);
   std::size_t row = 0, found = 0;
   for (std::size_t r = 0; r < recordings.size(); ++r) {
@@ -122,6 +126,7 @@ std::vector<std::filesystem::path> write_prediction(const Prediction& prediction
     format->finish();
     for (auto& file : format->files()) files.push_back(std::move(file));
   }
+  if (absolute_time) warn_of_unknown_times(prediction.run.recordings);
   return files;
 }
 

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "pipeline/formats_text.h"
 #include "pipeline/inputs.h"
 #include "pipeline/run.h"
 #include "pipeline/run_record.h"
@@ -133,6 +134,7 @@ PredictResult predict(const PredictOptions& options) {
   open(setup, options);
   auto result = run_over(names, setup, options, writer, 0);
   result.files.push_back(write_run_record(options, result));
+  if (options.absolute_time) warn_of_unknown_times(result.recordings);
   return result;
 }
 

@@ -28,7 +28,7 @@ ResultWriter::ResultWriter(const PredictOptions& options, std::vector<Label> lab
       store_(classes_, samples_of(post_.merge_gap_s, grid), options.out_dir),
       sums_(classes_) {
   if (post_.events) event_high_ = class_thresholds(post_, labels, listed_, post_.events->high);
-  const FormatContext context{options.out_dir, std::move(labels), grid, options.sample_submission};
+  const FormatContext context{options.out_dir, std::move(labels), grid, options.sample_submission, options.absolute_time};
   if (options.keep != nullptr) {
     formats_.push_back(make_keeper(*options.keep));
     if (options.embeddings) embeddings_ = make_embeddings_keeper(*options.keep);

@@ -143,6 +143,7 @@ void Run::perform(Scheduler::Task& task, Runners& runners, StageTimes& times) {
 void Run::open(std::size_t recording, StageTimes& times) {
   std::unique_ptr<RecordingSource> source;
   const auto begin = Clock::now();
+  note_begin(recording);
   try {
     source = std::make_unique<RecordingSource>(ensemble_, recording, names_[recording]);
   } catch (const Error& error) {
@@ -157,6 +158,13 @@ void Run::open(std::size_t recording, StageTimes& times) {
   times.decode_s += seconds_between(begin, opened);
   if (budget_ != nullptr) budget_->read(0, seconds_between(begin, opened), opened);
   read(std::move(source), times);
+}
+
+void Run::note_begin(std::size_t recording) {
+  const auto& name = names_[recording];
+  const auto began = name.samples ? recording_time_from_name(name.path) : recording_time(name.path);
+  const std::lock_guard lock(ledger_mutex_);
+  results_[recording].began = began;
 }
 
 void Run::read(std::unique_ptr<RecordingSource> source, StageTimes& times) {
@@ -302,7 +310,9 @@ std::int64_t Run::write_rows(std::size_t recording, RecordingResult& result) {
   }
   result.state = result.error.empty() ? RecordingState::done : RecordingState::partial;
   if (result.windows == 0) result.state = RecordingState::cancelled;
-  writer_.write(names_[recording], rows);
+  auto name = names_[recording];
+  name.began = result.began;
+  writer_.write(name, rows);
   return rows.windows;
 }
 

@@ -42,6 +42,7 @@ class Run {
   bool do_next(Runners& runners, StageTimes& times);
   void perform(Scheduler::Task& task, Runners& runners, StageTimes& times);
   void open(std::size_t recording, StageTimes& times);
+  void note_begin(std::size_t recording);
   void read(std::unique_ptr<RecordingSource> source, StageTimes& times);
   std::shared_ptr<const MemberSet> members_now();
   void end_of(const RecordingSource& source);

@@ -72,6 +72,7 @@ Json settings_json(const PredictOptions& options, const PredictResult& result) {
           {"top_k", options.top_k},
           {"mean", word_of(options.mean)},
           {"embeddings", options.embeddings},
+          {"absolute_time", options.absolute_time},
           {"postprocess", post_json(result.post)},
           {"sample_submission", options.sample_submission.string()},
           {"shard", {options.shard_index, options.shard_count}}};
@@ -112,6 +113,10 @@ Json recording_json(const RecordingResult& recording) {
     row["sample_rate_hz"] = recording.sample_rate_hz;
     row["channels"] = recording.channels;
     row["codec"] = recording.codec;
+  }
+  if (recording.began) {
+    row["recorded_at"] = rfc3339(*recording.began);
+    row["recorded_at_from"] = to_string(recording.began->source);
   }
   if (recording.filled > 0) row["windows_filled"] = recording.filled;
   if (recording.non_finite_samples > 0) row["non_finite_samples"] = recording.non_finite_samples;

@@ -81,6 +81,26 @@ TEST_F(PredictorTest, WhatItKeepsIsWrittenAsPredictWritesIt) {
   EXPECT_EQ(files_in(root_ / "kept"), files_in(root_ / "direct"));
 }
 
+TEST_F(PredictorTest, WhatItKeepsIsWrittenWithAbsoluteTimesToo) {
+  write("in/SITE_20230501_050000.wav", chirp(7, 2000));
+  const std::vector<std::string> formats = {"kaggle", "csv", "raven", "audacity", "kaleidoscope", "jsonl", "npy"};
+  auto direct = options_;
+  direct.inputs = {input()};
+  direct.out_dir = root_ / "direct";
+  direct.formats = formats;
+  direct.absolute_time = true;
+  predict(direct);
+
+  Predictor predictor(options_);
+  const auto kept = predictor.predict({.inputs = {input()}, .samples = {{"20230501_050000", chirp(4, 500), 32000}}});
+  EXPECT_EQ(rfc3339(kept.run.recordings.at(3).began.value()), "2023-05-01T05:00:00.000");
+  const auto of_files = predictor.predict({.inputs = {input()}});
+  write_prediction(of_files, formats, root_ / "kept", {}, true);
+  EXPECT_EQ(files_in(root_ / "kept"), files_in(root_ / "direct"));
+  EXPECT_NE(files_in(root_ / "kept").at("detections.csv").find(",2023-05-01T05:00:00.000,2023-05-01T05:00:05.000\n"),
+            std::string::npos);
+}
+
 TEST_F(PredictorTest, SamplesInMemoryScoreAsTheFileThatHoldsThem) {
   Predictor predictor(options_);
   const auto of_file = predictor.predict({.inputs = {(root_ / "in/a.wav").string()}});

@@ -1,0 +1,1 @@
+W.plots.start();
