@@ -1,7 +1,7 @@
 """whimbrel.ray with one-core processes against the command with as many threads, on the same recordings.
 
-Both score with one engine at batch 1 and write every score. What Ray adds once (its own start, that of processes, the opening of
-the model) is told apart from what it costs as long as recordings are scored; the command's rate is that after its start, too.
+Both score with one engine at batch 1 and write every score. What Ray adds once (its own start, that of processes, the opening
+of the model) is told apart from what it costs while recordings are scored; the command's rate is that after its start, too.
 """
 
 import argparse

@@ -239,7 +239,7 @@ def test_mel_is_librosas(n_fft, hop, n_mels, top_db):
     assert np.allclose(mel.filter_bank(), librosa.filters.mel(sr=RATE, n_fft=n_fft, n_mels=n_mels), atol=1e-7)
     both = mel(np.stack([y, y[::-1]]))
     assert np.array_equal(both[0], mine) and np.array_equal(mel(y), mine)
-    assert mel(y[:RATE]).shape == (n_mels, 1 + RATE // hop)
+    assert mel(y[: RATE]).shape == (n_mels, 1 + RATE // hop)
 
 
 def test_mel_of_a_manifest_is_its_front_end():
