@@ -15,6 +15,7 @@ BENCHES = [
     "auto_engine.py",
     "budget_promise.py",
     "reference_job.py",
+    "ray_workers.py",
     "python_api.py",
     "report_page.py",
 ]
