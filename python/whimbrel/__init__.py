@@ -8,8 +8,6 @@
 a name needs is imported when the name is first used.
 """
 
-import importlib
-
 from .errors import Error
 
 __version__ = "0.1.0"
@@ -32,6 +30,8 @@ __all__ = ["Error", *_HOMES, *_CALLABLE]
 
 
 def __getattr__(name):
+    import importlib
+
     if name in _CALLABLE:
         return importlib.import_module(f"whimbrel.{name}")
     if name in _HOMES:

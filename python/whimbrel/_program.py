@@ -1,30 +1,24 @@
-"""The `whimbrel` program, and the command that starts it."""
+"""The `whimbrel` program, and the command that starts it: in a hurry, so it imports nothing that Python has not loaded."""
 
 import os
-import pathlib
-import shutil
 import sys
 
 
 def program() -> str:
-    """Path of the C++ program: $WHIMBREL_PROGRAM, that of this package, the build's, or what PATH has.
+    """Path of the C++ program: $WHIMBREL_PROGRAM, else that of this package or of the build it lies in.
 
     @throws Error "unsupported" where there is none
     """
-    package = pathlib.Path(__file__).parent
-    built = pathlib.Path(os.path.abspath(__import__("whimbrel").__file__)).parents[2] / "whimbrel"
+    package = os.path.dirname(os.path.abspath(__file__))
+    installed = os.path.join(package, "bin", "whimbrel")
+    built = os.path.join(os.path.dirname(os.path.dirname(package)), "whimbrel")
     chosen = os.environ.get("WHIMBREL_PROGRAM")
-    for candidate in [chosen] if chosen else [package / "bin" / "whimbrel", built]:
-        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
-            return os.fspath(candidate)
-    found = None if chosen else shutil.which("whimbrel")
-    if found:
-        return found
+    for candidate in [chosen] if chosen else [installed, built]:
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
     from .errors import Error
 
-    raise Error(
-        "unsupported", f"no whimbrel program at {chosen or package / 'bin'}; install the wheel, or set WHIMBREL_PROGRAM"
-    )
+    raise Error("unsupported", f"no whimbrel program at {chosen or installed}; install the wheel, or set WHIMBREL_PROGRAM")
 
 
 def main():
