@@ -13,8 +13,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
-sys.path.insert(0, str(DATA))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "data"))
 
 import whimbrel as package
 from small_networks import write_recording
@@ -29,6 +28,7 @@ SlowFiles = pytest.importorskip("slow_files").SlowFiles
 whimbrel_ray = pytest.importorskip("whimbrel.ray")
 read_listing = pytest.importorskip("whimbrel.ray.listing").read_listing
 
+DATA = pathlib.Path(__file__).resolve().parents[1] / "data"  # the processes of the cluster import slow_files from it too
 STORE = 100 << 20  # bytes of the object store of a raylet
 SMALL = {"recordings_per_call": 2, "bytes_per_file": 1}  # a file a call
 
