@@ -339,19 +339,21 @@ void bind_predictor(nb::module_& m) {
       .def_prop_ro("record", [](const PyPrediction& self) { return self.get().record; })
       .def(
           "write",
-          [](const PyPrediction& self, const std::vector<std::string>& formats, nb::handle folder, nb::handle sample) {
+          [](const PyPrediction& self, const std::vector<std::string>& formats, nb::handle folder, nb::handle sample,
+             bool absolute_time) {
             std::vector<std::filesystem::path> files;
             const std::string out = bytes_of(folder), sample_path = sample.is_none() ? "" : bytes_of(sample);
             {
               nb::gil_scoped_release release;
-              files = write_prediction(self.get(), formats, out, sample_path);
+              files = write_prediction(self.get(), formats, out, sample_path, absolute_time);
             }
             LogQueue::get().deliver();
             nb::list written;
             for (const auto& file : files) written.append(text_of(file.string()));
             return written;
           },
-          nb::arg("formats"), nb::arg("folder"), nb::arg("sample_submission").none() = nb::none());
+          nb::arg("formats"), nb::arg("folder"), nb::arg("sample_submission").none() = nb::none(),
+          nb::arg("absolute_time") = false);
   nb::class_<PyPredictor>(m, "Predictor")
       .def(nb::init<const nb::list&, const nb::object&, const nb::dict&>(), nb::arg("models"), nb::arg("plan").none(),
            nb::arg("words"))

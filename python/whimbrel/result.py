@@ -94,13 +94,13 @@ class Result:
         """Writes a submission: row_id and a column a class. @throws Error as `predict --format kaggle`"""
         return self._one_file("kaggle", "submission.csv", path, sample_submission)
 
-    def to_csv(self, path) -> str:
-        """Writes detections for a spreadsheet."""
-        return self._one_file("csv", "detections.csv", path)
+    def to_csv(self, path, *, absolute_time: bool = False) -> str:
+        """Writes detections for a spreadsheet; with absolute_time also when they were."""
+        return self._one_file("csv", "detections.csv", path, absolute_time=absolute_time)
 
-    def to_raven(self, folder) -> str:
+    def to_raven(self, folder, *, absolute_time: bool = False) -> str:
         """Writes a selection table a recording, in a mirror of the recordings' folders. Returns the folder."""
-        self._found.write(["raven"], folder)
+        self._found.write(["raven"], folder, absolute_time=absolute_time)
         return os.fspath(folder)
 
     def to_parquet(self, path) -> str:
@@ -109,22 +109,23 @@ class Result:
 
         return write_scores(path, self)
 
-    def write(self, formats, folder) -> list[str]:
+    def write(self, formats, folder, *, absolute_time: bool = False) -> list[str]:
         """Writes formats of `predict --format` into a folder, with run.json. Returns the paths.
 
-        @param formats  of "kaggle", "csv", "raven", "audacity", "kaleidoscope", "jsonl", "npy"
+        @param formats        of "kaggle", "csv", "raven", "audacity", "kaleidoscope", "jsonl", "npy"
+        @param absolute_time  say when detections were, where recordings say when they began (--absolute-time)
         """
-        files = self._found.write(list(formats), folder)
+        files = self._found.write(list(formats), folder, absolute_time=absolute_time)
         record = pathlib.Path(folder) / "run.json"
         record.write_text(self._found.record)
         return [*files, os.fspath(record)]
 
-    def _one_file(self, name, file, path, sample_submission=None):
+    def _one_file(self, name, file, path, sample_submission=None, absolute_time=False):
         path = pathlib.Path(path)
         if not path.parent.is_dir():
             raise Error("not_found", f"{path}: its folder is not there; make it first")
         with tempfile.TemporaryDirectory(prefix=".whimbrel-", dir=path.parent) as folder:
-            self._found.write([name], folder, sample_submission)
+            self._found.write([name], folder, sample_submission, absolute_time)
             os.replace(os.path.join(folder, file), path)
         return os.fspath(path)
 

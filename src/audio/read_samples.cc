@@ -12,9 +12,8 @@ namespace whimbrel {
 std::vector<float> read_samples(const std::filesystem::path& path, int sample_rate_hz, double start_s, double duration_s,
                                 int* rate_hz) {
   if (!(start_s >= 0) || !(duration_s >= 0) || sample_rate_hz < 0) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}: start {} s, duration {} s, rate {} Hz, expected 0 or more each", path.string(), start_s,
-                            duration_s, sample_rate_hz));
+    throw Error(ErrorCode::invalid_argument, fmt::format("{}: start {} s, duration {} s, rate {} Hz, expected 0 or more each",
+                                                         path.string(), start_s, duration_s, sample_rate_hz));
   }
   const auto reader = RecordingReader::open(path);
   const int own_hz = reader->sample_rate_hz();

@@ -1,5 +1,7 @@
 """What `whimbrel report` reads, made up: a run of recordings with calls, a bench, a plan, a certificate."""
 
+import base64
+import html.parser
 import json
 
 import numpy as np
@@ -193,3 +195,32 @@ def certificate():
     blocks = [{"products": ["conv0", "conv1"], "time_ratio": 0.9, "noise_share": 0.4}]
     more = {"integer_macs_share": 0.9, "narrowed_channels": 0, "step_s": {"calibrate": 2.9}}
     return facts | more | {"products": products, "blocks": blocks}
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would make of a page: elements with attributes, the text of each script."""
+
+    def __init__(self, path):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.scripts, self.text = [], {}, ""
+        self.script = None
+        self.text = path.read_text("utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.script = (dict(attributes).get("id") or len(self.scripts)) if tag == "script" else None
+
+    def handle_endtag(self, tag):
+        self.script = None
+
+    def handle_data(self, data):
+        if self.script is not None:
+            self.scripts[self.script] = self.scripts.get(self.script, "") + data
+
+    @property
+    def data(self):
+        return json.loads(self.scripts["data"])
+
+    def media(self, name):
+        return base64.b64decode(self.scripts[name])

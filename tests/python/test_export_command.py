@@ -1,7 +1,6 @@
 """`whimbrel export`: timm names, Python files, checkpoints, and what the command says and returns."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess

@@ -14,7 +14,6 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
-
 import whimbrel
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -83,6 +82,29 @@ def test_files_are_those_of_the_command_to_the_byte(predictor, recordings, by_co
     assert pathlib.Path(result.to_csv(tmp_path / "d.csv")).read_bytes() == (by_command / "detections.csv").read_bytes()
     assert (pathlib.Path(result.to_raven(tmp_path / "r")) / "a.wav.selections.txt").exists()
     assert not list(tmp_path.glob(".whimbrel-*"))
+
+
+def test_absolute_times(predictor, recordings, whimbrel_run, tmp_path):
+    named = tmp_path / "SITE_20230501_050000.wav"
+    named.write_bytes((recordings / "a.wav").read_bytes())
+    words = [
+        "--engine",
+        "onnxruntime",
+        "--batch",
+        "2",
+        "--threshold",
+        "0.01",
+        "--format",
+        "csv,raven",
+        "--absolute-time",
+        "--quiet",
+    ]
+    whimbrel_run("predict", named, "--model", MODEL, "--out", tmp_path / "out", *words)
+    result = predictor.predict(named)
+    result.to_csv(tmp_path / "d.csv", absolute_time=True)
+    assert (tmp_path / "d.csv").read_bytes() == (tmp_path / "out/detections.csv").read_bytes()
+    assert "2023-05-01T05:00:0" in (tmp_path / "d.csv").read_text()
+    assert result.recordings[0]["recorded_at"].startswith("2023-05-01T05:00:00")
 
 
 def test_tables(predictor, recordings, by_command, tmp_path):
@@ -239,7 +261,7 @@ def test_mel_is_librosas(n_fft, hop, n_mels, top_db):
     assert np.allclose(mel.filter_bank(), librosa.filters.mel(sr=RATE, n_fft=n_fft, n_mels=n_mels), atol=1e-7)
     both = mel(np.stack([y, y[::-1]]))
     assert np.array_equal(both[0], mine) and np.array_equal(mel(y), mine)
-    assert mel(y[: RATE]).shape == (n_mels, 1 + RATE // hop)
+    assert mel(y[:RATE]).shape == (n_mels, 1 + RATE // hop)
 
 
 def test_mel_of_a_manifest_is_its_front_end():
