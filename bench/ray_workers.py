@@ -24,7 +24,7 @@ def child(options, files):
     import ray
     import whimbrel.ray
 
-    ray.init(num_cpus=options.workers, include_dashboard=False, object_store_memory=200 << 20, logging_level="error")
+    ray.init("local", num_cpus=options.workers, include_dashboard=False, object_store_memory=200 << 20, logging_level="error")
     ray.data.DataContext.get_current().enable_progress_bars = False
     out = common.WORK / "ray-workers"
     shutil.rmtree(out, ignore_errors=True)

@@ -33,7 +33,7 @@ def main():
     if address := os.environ.get("RAY_ADDRESS"):
         ray.init(address=address)
     else:
-        ray.init(num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False)
+        ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False)
     try:
         summary = whimbrel.ray.predict(
             options.recordings,

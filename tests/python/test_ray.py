@@ -10,28 +10,25 @@ import time
 import zipfile
 from collections import Counter
 
-import fsspec
 import numpy as np
 import pytest
 
-DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
-sys.path.insert(0, str(DATA))
-
-from small_networks import write_recording
-
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before ray is imported
-ray = pytest.importorskip("ray", reason="ray is not installed: scripts/setup --dev")
-pa = pytest.importorskip("pyarrow")
-
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
-from ray.cluster_utils import Cluster
-from slow_files import SlowFiles
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "data"))
 
 import whimbrel as package
-import whimbrel.ray as whimbrel_ray
-from whimbrel.ray.listing import read_listing
+from small_networks import write_recording
 
+ray = pytest.importorskip("ray", reason="ray is not installed: scripts/setup --dev")
+fsspec = pytest.importorskip("fsspec")
+pa = pytest.importorskip("pyarrow")
+pads = pytest.importorskip("pyarrow.dataset")
+pq = pytest.importorskip("pyarrow.parquet")
+Cluster = pytest.importorskip("ray.cluster_utils").Cluster
+SlowFiles = pytest.importorskip("slow_files").SlowFiles
+whimbrel_ray = pytest.importorskip("whimbrel.ray")
+read_listing = pytest.importorskip("whimbrel.ray.listing").read_listing
+
+DATA = pathlib.Path(__file__).resolve().parents[1] / "data"  # the processes of the cluster import slow_files from it too
 STORE = 100 << 20  # bytes of the object store of a raylet
 SMALL = {"recordings_per_call": 2, "bytes_per_file": 1}  # a file a call
 
@@ -41,6 +38,7 @@ def cluster():
     """A raylet with one core; tests add and kill others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.environ["PYTHONPATH"] + os.pathsep + str(DATA))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": STORE}
         started = Cluster(initialize_head=True, head_node_args=head)
@@ -277,6 +275,19 @@ def test_a_model_that_cannot_be_opened_is_told_before_anything_is_written(cluste
     with pytest.raises(package.Error, match="nowhere.toml"):
         predict(field, tmp_path / "nowhere.toml", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_example_runs_on_the_cluster_of_the_environment(cluster, field, model, root, tmp_path):
+    (tmp_path / "list.txt").write_text("\n".join([*names_of(field)[:2], str(tmp_path / "missing.wav")]))
+    command = [sys.executable, root / "examples/ray_job.py", tmp_path / "list.txt", "--model", model, "--out", tmp_path / "out"]
+    words = [*command, "--engine", "onnxruntime", "--threshold", "0.5"]
+    done = subprocess.run(
+        list(map(str, words)), env={**os.environ, "RAY_ADDRESS": cluster.address}, capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    summary = json.loads(done.stdout[done.stdout.index("{\n") :])
+    assert (summary["done"], summary["failed"]) == (2, 1)
+    assert len(rows_of(tmp_path / "out")) == 3
 
 
 # --- listings

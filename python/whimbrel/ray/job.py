@@ -148,10 +148,11 @@ def _check_columns(listing, partition_by):
 
 
 def _models(model):
-    """Absolute where they are on this machine's disk, as the nodes run in folders of their own."""
+    """Absolute, as nodes run in folders of their own; but in a working_dir that Ray brings to each of them, as they are."""
     models = [model] if isinstance(model, str | os.PathLike) else list(model)
     found = [path for name in map(os.fspath, models) for path in (sorted(glob.glob(name)) or [name])]
-    return [os.path.abspath(path) for path in found]
+    brought = "working_dir" in ray.get_runtime_context().runtime_env
+    return found if brought else [os.path.abspath(path) for path in found]
 
 
 def _pool(actors, cpus, recordings):

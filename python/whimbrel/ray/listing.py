@@ -138,7 +138,8 @@ def _listing_of(name, filesystem):
             lines = file.read().decode("utf-8", "surrogateescape").splitlines()
             table = pa.table({"recording": [line for line in lines if line]})
         elif ending == ".csv":
-            table = pyarrow.csv.read_csv(file)
+            text = pyarrow.csv.ConvertOptions(column_types={"recording": pa.string()})  # not a number, even if it looks so
+            table = pyarrow.csv.read_csv(file, convert_options=text)
         elif ending == ".parquet":
             table = pq.read_table(file)
         else:

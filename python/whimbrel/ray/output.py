@@ -25,9 +25,9 @@ class Output:
     def __init__(self, name):
         self.name = str(name).rstrip("/")
         self.filesystem, prefix = open_filesystem(self.name)
-        self.path = self.name.removeprefix(prefix)
+        self.path = self.name.removeprefix(prefix).partition("?")[0] if prefix else self.name
         if isinstance(self.filesystem, pafs.LocalFileSystem):
-            self.path = pafs.LocalFileSystem().normalize_path(os.path.abspath(self.path))
+            self.path = os.path.abspath(self.path)
 
     def at(self, *names):
         return "/".join([self.path, *names])

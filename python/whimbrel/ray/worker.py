@@ -51,15 +51,15 @@ class Trials:
         self.output = output
 
     @contextlib.contextmanager
-    def of(self, ids):
-        """Gives how often these were begun before. Those who come back from the block are not counted again."""
-        names = hashlib.blake2b(" ".join(ids).encode(), digest_size=12).hexdigest()
-        selector = pafs.FileSelector(self.output.at("trials", names), allow_not_found=True)
-        begun = len(self.output.filesystem.get_file_info(selector))
-        self.output.filesystem.create_dir(self.output.at("trials", names), recursive=True)
-        self.output.filesystem.open_output_stream(self.output.at("trials", names, f"{begun}")).close()
+    def of(self, what, ids):
+        """Gives how often this was begun before, which is forgotten when it comes back from the block."""
+        name = hashlib.blake2b(" ".join([what, *ids]).encode(), digest_size=12).hexdigest()
+        folder, filesystem = self.output.at("trials", name), self.output.filesystem
+        begun = len(filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True)))
+        filesystem.create_dir(folder, recursive=True)
+        filesystem.open_output_stream(f"{folder}/{begun}").close()
         yield begun
-        self.output.filesystem.delete_dir(self.output.at("trials", names))
+        filesystem.delete_dir(folder)
 
 
 class Worker:
@@ -74,7 +74,7 @@ class Worker:
         self.expected = expected
         self.trials = trials
         self.predictor = open_models(models, options, threshold, threads)
-        self.scoring = threading.Lock()
+        self.scoring = threading.RLock()
         self.node = socket.gethostname()
         found = _description(self.predictor)
         if found != expected:  # a copy that is another one must not go on unnoticed
@@ -82,15 +82,20 @@ class Worker:
             raise Error("bad_manifest", f"{what}; put the same files on every node")
 
     def __call__(self, batch):
-        with self.trials.of(batch["id"].to_pylist()) as begun:
+        with self.trials.of("call", batch["id"].to_pylist()) as begun:
             if begun < TRIALS:
                 yield self._score(batch)
-            elif len(batch) > 1:  # one of them it was: each alone
-                for i in range(len(batch)):
-                    yield from self(batch.slice(i, 1))
             else:
-                error = f"the process that scored it died {begun} times; Ray's log of the job says how"
-                yield self._table(batch, [(None, error)], None)
+                for i in range(len(batch)):
+                    yield self._score_alone(batch.slice(i, 1))
+
+    def _score_alone(self, row):
+        """One of the call it was that ended the process, or of the other call in it: so nothing else is scored meanwhile."""
+        with self.scoring, self.trials.of("alone", row["id"].to_pylist()) as begun:
+            if begun < TRIALS:
+                return self._score(row)
+            error = f"the process that scored it died {begun} times; Ray's log of the job says how"
+            return self._table(row, [(None, error)], None)
 
     def _score(self, batch):
         names = batch["recording"].to_pylist()
