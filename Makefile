@@ -37,7 +37,7 @@ test: build-all
 bench: build-all
 	$(PYTHON) bench/run.py --build $(BUILD)
 
-wheel: setup-dev
+wheel: setup-dev build
 	@JOBS=$(JOBS) scripts/build-wheel
 	@$(PYTHON) scripts/check_wheel.py
 

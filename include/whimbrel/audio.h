@@ -20,7 +20,7 @@ class RecordingReader {
  public:
   /// @throws Error{bad_recording} with what was found and what was expected; Error{not_found} if there is no such file
   static std::unique_ptr<RecordingReader> open(const std::filesystem::path& path);
-  /// Of samples in memory, which are copied. @param name  for messages
+  /// Of samples in memory, which must outlive it. @param name  for messages
   /// @throws Error{bad_recording} for a rate that open() would not take either
   static std::unique_ptr<RecordingReader> of_samples(const std::string& name, std::span<const float> mono, int sample_rate_hz);
   virtual ~RecordingReader() = default;

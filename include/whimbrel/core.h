@@ -81,8 +81,13 @@ double thread_cpu_s();
 /// Folders that parts of this installation lie in: of the executable, and of the library or program that holds this code.
 std::vector<std::filesystem::path> own_folders();
 
-/// Where a part that is loaded on first use ("whimbrel-openvino.so") may be: beside this code, else in the build.
-std::vector<std::filesystem::path> module_candidates(std::string_view file);
+/// Opens a part of whimbrel that is loaded on first use ("whimbrel-openvino.so") and stays loaded: from `folder`, or where that
+/// is empty from beside this code, else from the build.
+/// @param entry   name of its C function
+/// @param accept  given that function; false: the part is not of this version
+/// @return        empty when it worked, else why not: what failed, or where it was looked for
+std::string open_module(const std::string& file, const std::filesystem::path& folder, const char* entry,
+                        const std::function<bool(void* function)>& accept);
 
 /// The closest of `candidates` to `word` within two edits, or "": for "did you mean".
 std::string closest_word(std::string_view word, const std::vector<std::string>& candidates);

@@ -111,6 +111,10 @@ struct Manifest {
 /// a model or labels file outside the manifest's folder (symbolic links resolved), no labels, a label twice
 Manifest load_manifest(const std::filesystem::path& reference);
 
+/// A front end by itself, of the keys of [input.mel] as TOML; whether it can be computed, validate() says.
+/// @throws Error{bad_manifest} as load_manifest()
+MelConfig mel_config_from_toml(const std::string& keys);
+
 /// A model made from another one: fed the same, but with answers of its own.
 struct DerivedModel {
   std::string name;

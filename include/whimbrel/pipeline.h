@@ -62,6 +62,8 @@ enum class Mean { arithmetic, geometric, power, rank };
 /// @throws Error{invalid_argument} for another word than the names above (with the closest)
 Mean mean_from_string(std::string_view word);
 Prior prior_from_string(std::string_view word);
+std::string_view to_string(Mean mean);
+std::string_view to_string(Prior prior);
 
 /// What replaces the [postprocess] of the first model's manifest; what is absent or empty is the manifest's.
 struct PostProcessOverrides {

@@ -97,7 +97,6 @@ class PyPrediction {
   explicit PyPrediction(Prediction found) : found_(std::move(found)) {}
 
   const Prediction& get() const { return found_; }
-  std::size_t rows() const { return found_.recording.size(); }
 
   /// Of each window or detection, in seconds.
   template <class Rows, class Sample>
@@ -214,48 +213,13 @@ nb::tuple read_audio(nb::handle path, int rate_hz, double start_s, double durati
   return nb::make_tuple(array_of(std::move(samples), {size}), rate_hz);
 }
 
-MelConfig mel_config_of(const nb::dict& words) {
-  MelConfig config;
-  set(words, "n_fft", config.n_fft);
-  config.win_length = config.n_fft;
-  set(words, "win_length", config.win_length);
-  set(words, "hop_samples", config.hop_samples);
-  set(words, "n_mels", config.n_mels);
-  set(words, "f_min_hz", config.f_min_hz);
-  set(words, "f_max_hz", config.f_max_hz);
-  set(words, "power", config.power);
-  set(words, "center", config.center);
-  set(words, "amin", config.amin);
-  set_some(words, "top_db", config.top_db);
-  set(words, "mean", config.mean);
-  set(words, "std", config.std);
-  const auto word = [&](const char* key, auto& value, const auto& values) {
-    if (!words.contains(key)) return;
-    const auto found = nb::cast<std::string>(words[key]);
-    std::string known;
-    for (const auto& [name, meaning] : values) {
-      if (found == name) {
-        value = meaning;
-        return;
-      }
-      known += (known.empty() ? "" : ", ") + std::string(name);
-    }
-    throw Error(ErrorCode::invalid_argument, fmt::format("{}=\"{}\", expected one of {}", key, found, known));
-  };
-  using Scales = std::vector<std::pair<const char*, MelScale>>;
-  word("scale", config.scale, Scales{{"slaney", MelScale::slaney}, {"htk", MelScale::htk}});
-  using Norms = std::vector<std::pair<const char*, MelNorm>>;
-  word("norm", config.norm, Norms{{"slaney", MelNorm::slaney}, {"none", MelNorm::none}});
-  using Pads = std::vector<std::pair<const char*, PadMode>>;
-  word("pad", config.pad, Pads{{"reflect", PadMode::reflect}, {"constant", PadMode::constant}});
-  using Levels = std::vector<std::pair<const char*, Level>>;
-  word("level", config.level, Levels{{"db", Level::db}, {"log", Level::log}, {"none", Level::none}});
-  using Refs = std::vector<std::pair<const char*, LevelRef>>;
-  word("ref", config.ref, Refs{{"one", LevelRef::one}, {"max", LevelRef::max}});
-  using Normals = std::vector<std::pair<const char*, Normalize>>;
-  word("normalize", config.normalize,
-       Normals{{"none", Normalize::none}, {"minmax", Normalize::minmax}, {"mean_std", Normalize::mean_std}});
-  return config;
+/// What is said of a front end in Python is an argument, not a manifest.
+MelConfig mel_config_of(const std::string& keys) {
+  try {
+    return mel_config_from_toml(keys);
+  } catch (const Error& error) {
+    throw Error(ErrorCode::invalid_argument, error.what());
+  }
 }
 
 /// The mel front end of a model.
@@ -389,10 +353,11 @@ NB_MODULE(_core, m) {
   bind_predictor(m);
   nb::class_<PyMel>(m, "Mel")
       .def(
-          "__init__", [](PyMel* self, const nb::dict& words, int rate) { new (self) PyMel(mel_config_of(words), rate); },
-          nb::arg("words"), nb::arg("sample_rate_hz"))
+          "__init__", [](PyMel* self, const std::string& keys, int rate) { new (self) PyMel(mel_config_of(keys), rate); },
+          nb::arg("keys"), nb::arg("sample_rate_hz"))
       .def("__call__", &PyMel::operator(), nb::arg("samples"))
       .def("filter_bank", &PyMel::filter_bank);
   m.def("mel_of_model", &mel_of_model, nb::arg("model"));
+  m.def("recording_extensions", &whimbrel::recording_extensions);
   m.def("read_audio", &read_audio, nb::arg("path"), nb::arg("sample_rate_hz"), nb::arg("start_s"), nb::arg("duration_s"));
 }

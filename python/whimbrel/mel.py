@@ -1,5 +1,6 @@
 """Mel spectrograms: the models' own front end."""
 
+import json
 import os
 
 import numpy as np
@@ -31,13 +32,12 @@ class Mel:
                 raise Error("invalid_argument", f"{config}: a manifest says it all, expected no other values beside it")
             self._mel = _core.mel_of_model(config)
             return
-        words = {**(config or {}), **values}
         if sample_rate_hz is None:
             raise Error("invalid_argument", "no sample_rate_hz given, expected that of the samples")
-        unknown = [key for key in words if key not in KEYS]
-        if unknown:
-            raise Error("invalid_argument", f'"{unknown[0]}" is no key of [input.mel], expected {", ".join(KEYS)}')
-        self._mel = _core.Mel({k: float(v) if k in FLOATS else v for k, v in words.items() if v is not None}, sample_rate_hz)
+        keys = {key: value for key, value in {**(config or {}), **values}.items() if value is not None}
+        # TOML spells these values as JSON does; NumPy's numbers become Python's.
+        lines = [f"{key} = {json.dumps(value, default=lambda number: number.item())}" for key, value in keys.items()]
+        self._mel = _core.Mel("\n".join(lines), sample_rate_hz)
 
     def __call__(self, samples) -> np.ndarray:
         """
@@ -54,8 +54,3 @@ class Mel:
     def filter_bank(self) -> np.ndarray:
         """float32 [n_mels, n_fft // 2 + 1], as librosa.filters.mel."""
         return self._mel.filter_bank()
-
-
-FLOATS = ("f_min_hz", "f_max_hz", "power", "amin", "top_db", "mean", "std")
-WORDS = ("scale", "norm", "pad", "level", "ref", "normalize")
-KEYS = ("n_fft", "win_length", "hop_samples", "n_mels", "center", *FLOATS, *WORDS)

@@ -1,6 +1,5 @@
 """All scores of a run as one Parquet file: file, start_s, end_s and a float32 column a class."""
 
-import argparse
 import csv
 import json
 import os
@@ -9,6 +8,8 @@ import sys
 
 import numpy as np
 
+from ._command import main_of, parser_of
+from ._files import replacing
 from .errors import Error
 from .result import needs
 
@@ -43,28 +44,19 @@ def write_table(path, files, start_s, end_s, labels, scores):
     columns = [pyarrow.array(names).dictionary_encode(), pyarrow.array(start_s), pyarrow.array(end_s)]
     columns += [pyarrow.array(np.ascontiguousarray(scores[:, c])) for c in range(scores.shape[1])]
     table = pyarrow.table(columns, names=["file", "start_s", "end_s", *labels])
-    partial = f"{os.fspath(path)}.partial"
     try:
-        parquet.write_table(table, partial, compression="zstd")
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            parquet.write_table(table, partial, compression="zstd")
     except OSError as error:
         raise Error("io", f"{path}: {error}") from error
     return os.fspath(path)
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="whimbrel parquet", description=__doc__)
-    parser.add_argument("run", help="folder of a run with --format npy")
-    parser.add_argument("--quiet", action="store_true", help="do not print the path")
-    arguments = parser.parse_args(argv)
-    try:
-        path = convert(arguments.run)
-        if not arguments.quiet:
-            print(path)
-    except Error as error:
-        print(f"whimbrel: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    parser = parser_of("parquet", __doc__)
+    parser.add_argument("run", metavar="RUN_DIR", help="folder of a run with --format npy")
+    written = lambda done, arguments: None if arguments.quiet else done["file"]  # noqa: E731
+    return main_of(parser, lambda arguments: {"file": convert(arguments.run)}, written, argv)
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def tqdm_or_none():
 
 
 def models_and_plan(model_or_plan):
-    """(models, None), or ([], plan) for the TOML file that has [[members]] and no [model]."""
+    """(models, None), or ([], plan) for a TOML file that has [plan]."""
     if not isinstance(model_or_plan, str | bytes | os.PathLike):
         return list(model_or_plan), None
     if os.fsdecode(model_or_plan).endswith(".toml") and is_plan(model_or_plan):
@@ -194,7 +194,7 @@ def is_plan(path):
 
     try:
         with open(path, "rb") as file:
-            return "model" not in (toml := tomllib.load(file)) and ("members" in toml or "plan" in toml)
+            return "plan" in tomllib.load(file)
     except (OSError, ValueError):
         return False  # the core says what is wrong with it
 

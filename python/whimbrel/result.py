@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ._files import replacing
 from .errors import Error
 
 
@@ -117,7 +118,8 @@ class Result:
         """
         files = self._found.write(list(formats), folder, absolute_time=absolute_time)
         record = pathlib.Path(folder) / "run.json"
-        record.write_text(self._found.record)
+        with replacing(record) as partial:
+            pathlib.Path(partial).write_text(self._found.record, "utf-8")
         return [*files, os.fspath(record)]
 
     def _one_file(self, name, file, path, sample_submission=None, absolute_time=False):

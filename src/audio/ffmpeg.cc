@@ -1,6 +1,3 @@
-#include <dlfcn.h>
-#include <fmt/format.h>
-
 #include "audio/ffmpeg_module.h"
 
 namespace whimbrel::audio {
@@ -12,22 +9,11 @@ struct Module {
 };
 
 Module load() {
-  constexpr auto kFile = "whimbrel-ffmpeg.so";
   Module module;
-  for (const auto& candidate : module_candidates(kFile)) {
-    std::error_code ignored;
-    if (!std::filesystem::exists(candidate, ignored)) continue;
-    void* library = dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      module.failure = dlerror();
-      continue;
-    }
-    const auto entry = reinterpret_cast<FfmpegModuleEntry>(dlsym(library, kFfmpegModuleEntry));
-    module.open = entry == nullptr ? nullptr : entry(WHIMBREL_VERSION, &log);
-    if (module.open != nullptr) return module;
-    module.failure = candidate.string() + " is not of this version of whimbrel";
-  }
-  if (module.failure.empty()) module.failure = fmt::format("{} is not beside whimbrel; install it again", kFile);
+  module.failure = open_module("whimbrel-ffmpeg.so", "", kFfmpegModuleEntry, [&](void* function) {
+    module.open = reinterpret_cast<FfmpegModuleEntry>(function)(WHIMBREL_VERSION, &log);
+    return module.open != nullptr;
+  });
   return module;
 }
 
@@ -36,7 +22,7 @@ Module load() {
 std::unique_ptr<RecordingReader> open_with_ffmpeg(const std::filesystem::path& path, std::string& words) {
   static const Module module = load();
   if (module.open != nullptr) return module.open(path, words);
-  words = module.failure;
+  words = "whimbrel-ffmpeg.so did not load (" + module.failure + "); install whimbrel again";
   return nullptr;
 }
 

@@ -20,7 +20,7 @@ std::vector<float> read_samples(const std::filesystem::path& path, int sample_ra
   const int out_hz = sample_rate_hz == 0 ? own_hz : sample_rate_hz;
   if (rate_hz != nullptr) *rate_hz = out_hz;
   constexpr double kAll = 1e15;  // samples: a double holds every whole number below
-  const auto skip = static_cast<std::int64_t>(std::min(std::llround(std::min(start_s * out_hz, kAll)), std::llround(kAll)));
+  const auto skip = static_cast<std::int64_t>(std::llround(std::min(start_s * out_hz, kAll)));
   const auto most = duration_s == 0 ? std::numeric_limits<std::int64_t>::max()
                                     : static_cast<std::int64_t>(std::llround(std::min(duration_s * out_hz, kAll)));
   Resampler resampler(own_hz, out_hz);

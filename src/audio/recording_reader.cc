@@ -73,25 +73,23 @@ void check_header(const RecordingReader& reader, const std::string& name) {
 
 class SamplesReader final : public audio::Decoder {
  public:
-  SamplesReader(const std::string& name, std::span<const float> mono, int sample_rate_hz)
-      : Decoder(name), samples_(mono.begin(), mono.end()) {
+  SamplesReader(const std::string& name, std::span<const float> mono, int sample_rate_hz) : Decoder(name), left_(mono) {
     sample_rate_hz_ = sample_rate_hz;
     channels_ = 1;
     codec_ = "array";
     declared_frames_ = static_cast<std::int64_t>(mono.size());
-    non_finite_samples_ = audio::zero_non_finite(samples_);
   }
 
  private:
   std::size_t decode(std::span<float> mono) override {
-    const std::size_t count = std::min(mono.size(), samples_.size() - taken_);
-    std::copy_n(samples_.begin() + static_cast<std::ptrdiff_t>(taken_), count, mono.begin());
-    taken_ += count;
+    const std::size_t count = std::min(mono.size(), left_.size());
+    std::copy_n(left_.begin(), count, mono.begin());
+    non_finite_samples_ += audio::zero_non_finite(mono.first(count));
+    left_ = left_.subspan(count);
     return count;
   }
 
-  std::vector<float> samples_;
-  std::size_t taken_ = 0;
+  std::span<const float> left_;
 };
 
 }  // namespace

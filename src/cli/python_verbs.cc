@@ -16,8 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<fs::path> folders() {
-  std::error_code error;
-  std::vector<fs::path> folders = {fs::read_symlink("/proc/self/exe", error).parent_path()};
+  std::vector<fs::path> folders = own_folders();
   const char* path = std::getenv("PATH");
   std::istringstream parts(path == nullptr ? "" : path);
   for (std::string part; std::getline(parts, part, ':');) folders.emplace_back(part.empty() ? "." : part);

@@ -53,9 +53,9 @@ void read_normalize(TomlReader& mel, MelConfig& c) {
 }
 
 /// What a value must be beyond its type, the front end itself says.
-void read_mel(TomlReader& mel, Manifest& m) {
+MelConfig read_mel_config(TomlReader& mel) {
   constexpr int kLeast = std::numeric_limits<int>::min(), kMost = std::numeric_limits<int>::max();
-  auto& c = m.mel;
+  MelConfig c;
   c.n_fft = integer(mel, "n_fft", c.n_fft, kLeast, kMost);
   c.win_length = integer(mel, "win_length", c.n_fft, kLeast, kMost);
   c.hop_samples = integer(mel, "hop_samples", c.hop_samples, kLeast, kMost);
@@ -73,11 +73,15 @@ void read_mel(TomlReader& mel, Manifest& m) {
   if (const double top_db = mel.number("top_db", 0); mel.has("top_db")) c.top_db = top_db;
   read_normalize(mel, c);
   mel.finish();
+  return c;
+}
 
+void read_mel(TomlReader& mel, Manifest& m) {
+  m.mel = read_mel_config(mel);
   try {
     // Made and thrown away, for about a millisecond: it refuses all that it could not compute.
     const auto grid = m.grid();
-    const MelFrontEnd front_end(c, m.sample_rate_hz, grid.window_samples, grid.hop_samples);
+    const MelFrontEnd front_end(m.mel, m.sample_rate_hz, grid.window_samples, grid.hop_samples);
   } catch (const Error& error) {
     throw Error(ErrorCode::bad_manifest, fmt::format("{}: {}", mel.where(), error.what()));
   }
@@ -194,6 +198,11 @@ Manifest read_manifest(const fs::path& reference) {
 }
 
 }  // namespace
+
+MelConfig mel_config_from_toml(const std::string& keys) {
+  TomlReader mel = TomlReader::parse(keys, "mel");
+  return read_mel_config(mel);
+}
 
 WindowGrid Manifest::grid() const {
   return {.sample_rate_hz = sample_rate_hz,

@@ -48,14 +48,17 @@ TomlReader::~TomlReader() = default;
 TomlReader::TomlReader(TomlReader&&) noexcept = default;
 
 TomlReader TomlReader::open(const std::filesystem::path& path, std::int64_t max_bytes) {
-  const std::string text = read_file(path, max_bytes);
+  return parse(read_file(path, max_bytes), path.string());
+}
+
+TomlReader TomlReader::parse(const std::string& text, const std::string& name) {
   try {
-    auto document = std::make_shared<const Impl::Document>(Impl::Document{path.string(), toml::parse(text, path.string())});
+    auto document = std::make_shared<const Impl::Document>(Impl::Document{name, toml::parse(text, name)});
     const auto* root = &document->root;
     return TomlReader(std::make_unique<Impl>(Impl{std::move(document), root, "", {}}));
   } catch (const toml::parse_error& error) {
-    throw Error(ErrorCode::bad_manifest, fmt::format("{}:{}: not TOML: {}; see docs/manifest.md", path.string(),
-                                                     error.source().begin.line, error.description()));
+    throw Error(ErrorCode::bad_manifest,
+                fmt::format("{}:{}: not TOML: {}; see docs/manifest.md", name, error.source().begin.line, error.description()));
   }
 }
 

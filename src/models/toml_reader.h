@@ -20,6 +20,8 @@ class TomlReader {
   /// The root of a file of at most max_bytes. @throws also Error{not_found}, Error{io}, Error{invalid_argument} when it is
   /// larger
   static TomlReader open(const std::filesystem::path& path, std::int64_t max_bytes);
+  /// The root of a text. @param name  of it, for messages
+  static TomlReader parse(const std::string& text, const std::string& name);
   ~TomlReader();
   TomlReader(TomlReader&&) noexcept;
 

@@ -15,8 +15,8 @@ class Keeper : public OutputFormat {
 
   void check_recordings(std::span<const RecordingName> recordings) const override {
     for (const auto& recording : recordings) {
+      positions_.emplace(recording.path, kept_.relative.size());
       kept_.relative.push_back(recording.relative);
-      positions_.emplace(recording.path, positions_.size());
     }
   }
 

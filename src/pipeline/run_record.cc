@@ -20,36 +20,10 @@ Json cpu_json() {
           {"front_end_simd", front_end_simd_target()}};
 }
 
-std::string_view word_of(Mean mean) {
-  switch (mean) {
-    case Mean::arithmetic:
-      return "arithmetic";
-    case Mean::geometric:
-      return "geometric";
-    case Mean::power:
-      return "power";
-    case Mean::rank:
-      return "rank";
-  }
-  return "arithmetic";
-}
-
-std::string_view word_of(Prior prior) {
-  switch (prior) {
-    case Prior::none:
-      return "none";
-    case Prior::max:
-      return "max";
-    case Prior::mean:
-      return "mean";
-  }
-  return "none";
-}
-
 /// What was done after inference, from manifest and options together.
 Json post_json(const PostProcess& post) {
   Json json = {{"smooth", post.smooth},
-               {"prior", word_of(post.prior)},
+               {"prior", to_string(post.prior)},
                {"prior_power", post.prior_power},
                {"species_list", post.species_list.string()},
                {"thresholds", post.thresholds.string()},
@@ -70,7 +44,7 @@ Json settings_json(const PredictOptions& options, const PredictResult& result) {
           {"formats", options.formats},
           {"threshold", options.threshold},
           {"top_k", options.top_k},
-          {"mean", word_of(options.mean)},
+          {"mean", to_string(options.mean)},
           {"embeddings", options.embeddings},
           {"absolute_time", options.absolute_time},
           {"postprocess", post_json(result.post)},

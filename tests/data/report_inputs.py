@@ -224,3 +224,11 @@ class Page(html.parser.HTMLParser):
 
     def media(self, name):
         return base64.b64decode(self.scripts[name])
+
+
+def write_empty_run(folder):
+    """(folder, run.json, detections) of a run of one recording that holds no output yet."""
+    record = run_record([recording("field/a.wav")])
+    (folder / "run.json").write_text(json.dumps(record))
+    rows = [(f, s, e, label, round(score, 4)) for f, s, e, label, score in detection_lines("field/a.wav")]
+    return folder, record, rows

@@ -143,11 +143,7 @@ def as_tuples(found, record):
 
 @pytest.fixture
 def one(tmp_path):
-    """A run of one recording that holds no output yet, and its detections."""
-    record = inputs.run_record([inputs.recording("field/a.wav")])
-    (tmp_path / "run.json").write_text(json.dumps(record))
-    rows = [(f, s, e, label, round(score, 4)) for f, s, e, label, score in inputs.detection_lines("field/a.wav")]
-    return tmp_path, record, rows
+    return inputs.write_empty_run(tmp_path)
 
 
 def test_detections_are_the_same_from_every_format(one):
@@ -164,9 +160,7 @@ def test_detections_are_the_same_from_every_format(one):
         writer.writerows([f"a_{5 * i + 5}", *map(str, row)] for i, row in enumerate(scores))
     check_detections(folder, record, rows, "submission.csv")
 
-    (folder / "labels.txt").write_text("\n".join(labels) + "\n")
-    (folder / "small.toml").write_text('[model]\nlabels = "labels.txt"\n')
-    record["models"][0]["file"] = str(folder / "small.onnx")
+    record["labels"] = labels
     np.save(folder / "scores.npy", scores)
     index = "".join(f"{i},field/a.wav,{5.0 * i},{5.0 * i + 5}\n" for i in range(4))
     (folder / "scores.index.csv").write_text("row,file,start_s,end_s\n" + index)

@@ -25,11 +25,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def one(tmp_path):
-    """A run of one recording that holds no output yet, and its detections."""
-    record = inputs.run_record([inputs.recording("field/a.wav")])
-    (tmp_path / "run.json").write_text(json.dumps(record))
-    rows = [(f, s, e, label, round(score, 4)) for f, s, e, label, score in inputs.detection_lines("field/a.wav")]
-    return tmp_path, record, rows
+    return inputs.write_empty_run(tmp_path)
 
 
 def refused(source, tmp_path, *messages, code="invalid_argument", **options):

@@ -7,9 +7,8 @@ This module is itself callable: `whimbrel.export(...)` is the function `export` 
 """
 
 import os
-import sys
-import types
 
+from .._command import make_callable
 from .errors import ExportError
 
 __all__ = ["ExportError", "export"]
@@ -40,12 +39,4 @@ def export(module, example, out_dir, manifest, *, output_names=None, log=None):
     return write_model(module, example, out_dir, manifest, output_names, log or (lambda line: None))
 
 
-class CallableModule(types.ModuleType):
-    """`import whimbrel.export` makes `whimbrel.export` this module; so the module must be what `whimbrel.export(...)` calls."""
-
-    def __call__(self, module, example, out_dir, manifest, *, output_names=None, log=None):
-        return export(module, example, out_dir, manifest, output_names=output_names, log=log)
-
-
-CallableModule.__call__.__doc__ = export.__doc__
-sys.modules[__name__].__class__ = CallableModule
+make_callable(__name__, export)

@@ -1,10 +1,9 @@
 """`whimbrel export`: the command."""
 
-import argparse
-import json
 import pathlib
 import sys
 
+from .._command import log_of, main_of, parser_of
 from . import __doc__ as description
 from .errors import ExportError
 from .manifest import read_front_end, read_labels, row_shape
@@ -17,19 +16,8 @@ EXAMPLES = """examples:
 exit codes: 0 done; 2 usage, or input that does not fit; 3 no file could be written that answers as PyTorch does"""
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ExportError("invalid_argument", f"{message}; see whimbrel export --help")
-
-
 def make_parser():
-    parser = Parser(
-        prog="whimbrel export",
-        description=description.split("\n", 1)[0],
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = parser_of("export", description, EXAMPLES)
     parser.add_argument(
         "model", help="timm:NAME, or FILE.py:FUNCTION[:ARGUMENT...] that returns a module or (module, [output names])"
     )
@@ -46,8 +34,6 @@ def make_parser():
     parser.add_argument(
         "--tolerance", type=float, default=1e-3, metavar="X", help="largest difference to PyTorch; default: 1e-3"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, also on failure")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     return parser
 
 
@@ -71,7 +57,7 @@ def run(arguments):
         raise ExportError(
             "unsupported", f"{error}; export needs: pip install torch timm onnx onnxscript onnxruntime"
         ) from error
-    log = (lambda line: None) if arguments.quiet else (lambda line: print(f"export: {line}", file=sys.stderr, flush=True))
+    log = log_of("export", arguments)
     torch.manual_seed(0)  # a network without a checkpoint is the same at every call
     module, output_names, name = load_network(arguments.model, len(labels), row, arguments.checkpoint)
     manifest = {
@@ -86,18 +72,7 @@ def run(arguments):
 
 
 def main(argv=None):
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        arguments = make_parser().parse_args(argv)
-        report = run(arguments)
-    except Exception as error:
-        known = error if isinstance(error, ExportError) else ExportError("internal", f"{type(error).__name__}: {error}")
-        if "--json" in argv:
-            print(json.dumps({"error": {"code": known.code, "message": str(known)}, "exit_code": known.exit_code}, indent=2))
-        print(f"whimbrel: {known}", file=sys.stderr)
-        return known.exit_code
-    print(json.dumps(report, indent=2) if arguments.json else report["manifest"])
-    return 0
+    return main_of(make_parser(), run, lambda report, _: report["manifest"], argv)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from whimbrel import Error
+from whimbrel._native import _core
 
-# As recording_extensions() of the audio module: what a folder is searched for.
-AUDIO = "aac aif aifc aiff amr ape au caf flac m4a mka mp2 mp3 mp4 oga ogg opus rf64 tta w64 wav wave webm wma wv"
-EXTENSIONS = frozenset(f".{ending}" for ending in AUDIO.split())
+EXTENSIONS = frozenset(_core.recording_extensions())  # what a folder is searched for
 COPY_BYTES = 1 << 20
 
 

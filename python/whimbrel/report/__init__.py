@@ -6,9 +6,7 @@
 This module is itself callable: `whimbrel.report(...)` is the function `report` below.
 """
 
-import sys
-import types
-
+from .._command import make_callable
 from .errors import ReportError
 
 __all__ = ["ReportError", "report"]
@@ -35,12 +33,4 @@ def report(source, output, *, audio=None, recordings=200, threshold=None, max_mb
     return make_page(source, output, audio, recordings, threshold, max_mb, log or (lambda line: None))
 
 
-class CallableModule(types.ModuleType):
-    """`import whimbrel.report` makes `whimbrel.report` this module; so the module must be what `whimbrel.report(...)` calls."""
-
-    def __call__(self, source, output, **options):
-        return report(source, output, **options)
-
-
-CallableModule.__call__.__doc__ = report.__doc__
-sys.modules[__name__].__class__ = CallableModule
+make_callable(__name__, report)

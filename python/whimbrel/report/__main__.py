@@ -1,12 +1,10 @@
 """`whimbrel report`: the command."""
 
-import argparse
-import json
 import sys
 
+from .._command import log_of, main_of, parser_of
 from . import __doc__ as description
 from . import report
-from .errors import ReportError
 
 EXAMPLES = """examples:
   whimbrel report scores -o page.html                 # what `predict --out scores` wrote
@@ -19,19 +17,8 @@ The page holds clips of the recordings: docs/report.md.
 exit codes: 0 done; 2 usage, or input that is none of these; 3 the page could not be written"""
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ReportError("invalid_argument", f"{message}; see whimbrel report --help")
-
-
 def make_parser():
-    parser = Parser(
-        prog="whimbrel report",
-        description=description.split("\n", 1)[0],
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = parser_of("report", description, EXAMPLES)
     parser.add_argument(
         "source", metavar="RUN_DIR|FILE", help="a run's folder, bench.json, plan.toml or a certificate of quantize"
     )
@@ -42,13 +29,10 @@ def make_parser():
     )
     parser.add_argument("--threshold", type=float, metavar="X", help="least score of a detection; default: the run's")
     parser.add_argument("--max-mb", type=float, default=15.0, metavar="MB", help="size of the page; default: 15")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, also on failure")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     return parser
 
 
 def run(arguments):
-    log = (lambda line: None) if arguments.quiet else (lambda line: print(f"report: {line}", file=sys.stderr, flush=True))
     return report(
         arguments.source,
         arguments.out,
@@ -56,23 +40,12 @@ def run(arguments):
         recordings=arguments.recordings,
         threshold=arguments.threshold,
         max_mb=arguments.max_mb,
-        log=log,
+        log=log_of("report", arguments),
     )
 
 
 def main(argv=None):
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        arguments = make_parser().parse_args(argv)
-        written = run(arguments)
-    except Exception as error:
-        known = error if isinstance(error, ReportError) else ReportError("internal", f"{type(error).__name__}: {error}")
-        if "--json" in argv:
-            print(json.dumps({"error": {"code": known.code, "message": str(known)}, "exit_code": known.exit_code}, indent=2))
-        print(f"whimbrel: {known}", file=sys.stderr)
-        return known.exit_code
-    print(json.dumps(written, indent=2) if arguments.json else written["page"])
-    return 0
+    return main_of(make_parser(), run, lambda written, _: written["page"], argv)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import pathlib
 import re
-import tomllib
 
 import numpy as np
 
@@ -115,7 +114,9 @@ def read_npy(folder, record, threshold):
         found = f"scores.npy is {list(scores.shape)}, scores.index.csv has {len(builder.rows)} rows"
         raise ReportError("invalid_argument", f"{folder}: {found}; expected as many")
     windows = np.array(builder.rows, np.float64).reshape(-1, 5)
-    labels = model_labels(record, scores.shape[1]) or [f"class {i}" for i in range(scores.shape[1])]
+    labels = record.get("labels")
+    if not isinstance(labels, list) or len(labels) != scores.shape[1]:
+        labels = [f"class {i}" for i in range(scores.shape[1])]
     return of_scores("scores.npy", labels, windows[:, 0], windows[:, 1], windows[:, 2], scores, threshold)
 
 
@@ -177,18 +178,6 @@ def of_scores(source, labels, recording, start_s, end_s, scores, threshold):
     score = np.asarray(scores[window, label], np.float64)
     found = recording.astype(int)[window], start_s[window], end_s[window], label, score
     return Detections(source, list(labels), *found, from_scores=True)
-
-
-def model_labels(record, classes):
-    """Labels of the first model whose manifest lies where the run found it, if there are as many as classes; else None."""
-    for model in record.get("models") or []:
-        manifest = pathlib.Path(str(model.get("file", ""))).with_suffix(".toml")
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            named = tomllib.loads(manifest.read_text("utf-8"))["model"]["labels"]
-            labels = (manifest.parent / named).read_text("utf-8").splitlines() if isinstance(named, str) else named
-            if len(labels) == classes:
-                return [str(label) for label in labels]
-    return None
 
 
 @contextlib.contextmanager

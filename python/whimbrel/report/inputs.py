@@ -81,18 +81,17 @@ def check_keys(path, where, table, needed):
 
 
 def read_json(path):
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ReportError("io", f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ReportError("invalid_argument", f"{path}: no JSON ({error}), expected {EXPECTED}") from error
+    return parsed(path, "JSON", json.loads)
 
 
 def read_toml(path):
+    return parsed(path, "TOML", tomllib.loads)
+
+
+def parsed(path, language, parse):
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return parse(path.read_text("utf-8"))
     except OSError as error:
         raise ReportError("io", f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise ReportError("invalid_argument", f"{path}: no TOML ({error}), expected {EXPECTED}") from error
+        raise ReportError("invalid_argument", f"{path}: no {language} ({error}), expected {EXPECTED}") from error

@@ -1,11 +1,10 @@
 """From a source to a page in a file."""
 
 import datetime
-import os
 import pathlib
-import tempfile
 import time
 
+from .._files import replacing
 from . import _audio
 from .errors import ReportError
 from .inputs import read_source
@@ -96,16 +95,7 @@ def write(output, page):
     output = pathlib.Path(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
-            try:
-                file.write(page)
-                file.close()
-                mask = os.umask(0)
-                os.umask(mask)
-                os.chmod(file.name, 0o666 & ~mask)
-                os.replace(file.name, output)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with replacing(output) as partial:
+            pathlib.Path(partial).write_bytes(page)
     except OSError as error:
         raise ReportError("io", f"{output}: {error.strerror}") from error
