@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -12,6 +14,7 @@
 #include "cli/python_verbs.h"
 #include "cli/verbs.h"
 #include "whimbrel/core.h"
+#include "whimbrel/pipeline.h"
 
 namespace whimbrel::cli {
 namespace {
@@ -100,5 +103,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   whimbrel::process_start();
-  return whimbrel::cli::run(argc, argv);
+  const int code = whimbrel::cli::run(argc, argv);
+  if (!whimbrel::threads_left_behind()) return code;
+  std::fflush(nullptr);
+  std::_Exit(code);
 }

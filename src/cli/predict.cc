@@ -27,6 +27,8 @@ struct Arguments {
   std::string budget;
   std::string mean;
   std::string prior;
+  std::string resume;
+  std::string decode_timeout;
   bool json = false;
   bool quiet = false;
 };
@@ -43,6 +45,7 @@ void parse_shard(const std::string& text, PredictOptions& options) {
 
 void parse_words(const Arguments& arguments, PredictOptions& options) {
   if (!arguments.mean.empty()) options.mean = mean_from_string(arguments.mean);
+  if (!arguments.resume.empty()) options.resume = arguments.resume == "redo" ? Resume::redo : Resume::strict;
   if (!arguments.prior.empty()) options.post.prior = prior_from_string(arguments.prior);
 }
 
@@ -61,8 +64,8 @@ void print_summary(const PredictResult& result) {
   for (const auto& recording : result.recordings) decoded_s += recording.decoded_s;
   fmt::print("{} of {} recordings done, {} windows in {} ({:.1f} windows/s, {:.0f}x real time, {} worker{})\n",
              result.count(RecordingState::done), result.recordings.size(), result.windows, duration_text(result.wall_s),
-             running > 0 ? static_cast<double>(result.windows) / running : 0, decoded_s / result.wall_s, result.workers,
-             result.workers == 1 ? "" : "s");
+             running > 0 ? static_cast<double>(result.windows - result.windows_resumed) / running : 0,
+             decoded_s / result.wall_s, result.workers, result.workers == 1 ? "" : "s");
   for (const auto& member : result.members) {
     if (member.shift_s != 0) continue;
     fmt::print("  model  {} ({} {}, batch {})\n", member.name, member.engine, member.engine_version, member.batch);
@@ -140,6 +143,7 @@ int run(Arguments& arguments) {
   options.models = find_models(arguments.models);
   if (!arguments.plan.empty()) apply_plan(read_plan(arguments.plan), options);
   if (!arguments.budget.empty()) options.budget_s = duration_from_string(arguments.budget);
+  if (!arguments.decode_timeout.empty()) options.decode_timeout_s = duration_from_string(arguments.decode_timeout);
   parse_words(arguments, options);
   const auto parquet = take_parquet(options);
   options.cancel = &stop_on_signals();
@@ -228,6 +232,13 @@ Verb add_predict(CLI::App& root) {
   app->add_option("--mean-power", o.mean_power, "Exponent of --mean power")->capture_default_str();
   add_post_processing(*app, *arguments);
   app->add_option("--shard", arguments->shard, "I/N: every N-th recording, beginning with the I-th");
+  app->add_flag(
+         "--resume{strict}", arguments->resume,
+         "Go on with the run that was ended in --out. --resume=strict, the default: refuse where a model, a setting or a "
+         "scored recording has changed since; --resume=redo: score that anew")
+      ->check(CLI::IsMember({"strict", "redo"}));
+  app->add_option("--decode-timeout", arguments->decode_timeout,
+                  "Give up a recording that gives nothing for so long; default: 60s");
   app->add_flag("--json", arguments->json, "Print run.json's object instead of the summary");
   app->add_flag("--quiet", arguments->quiet, "No progress and no summary; warnings and errors remain");
   return {app, [arguments] { return run(*arguments); }};
