@@ -44,6 +44,9 @@ std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes 
 /// @throws Error{not_found}, Error{io}
 std::string file_hash(const std::filesystem::path& path);
 
+/// XXH3-64 of a text, in 16 hexadecimal digits.
+std::string text_hash(std::string_view text);
+
 /// A cell as RFC 4180 writes it: quoted when it holds a comma, a quote, or a line break.
 std::string csv_cell(std::string_view text);
 
