@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -83,6 +84,22 @@ std::optional<RiffData> find_riff_data(int fd) {
     at += size + (size & 1);
   }
   return std::nullopt;
+}
+
+double claimed_by_present(int fd) {
+  struct stat status {};
+  unsigned char head[24];
+  if (::fstat(fd, &status) != 0 || ::pread(fd, head, sizeof head, 0) != sizeof head) return 1;
+  const auto big_endian = [&](int at) {
+    return std::int64_t{head[at]} << 24 | head[at + 1] << 16 | head[at + 2] << 8 | head[at + 3];
+  };
+  constexpr std::int64_t kUnknown = 0x7f000000;  // from here on: written by who does not know yet
+  std::int64_t claimed = 0;
+  if (std::memcmp(head, "FORM", 4) == 0) claimed = 8 + big_endian(4);
+  if (std::memcmp(head, ".snd", 4) == 0) claimed = big_endian(4) + big_endian(8);
+  if (claimed >= kUnknown) return 1;
+  if (std::memcmp(head, "riff\x2e\x91\xcf\x11", 8) == 0) claimed = static_cast<std::int64_t>(number(head + 16, 8));
+  return std::max(1.0, static_cast<double>(claimed) / static_cast<double>(status.st_size));
 }
 
 std::string rf64_header(const RiffData& data) {

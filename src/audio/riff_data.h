@@ -20,6 +20,9 @@ struct RiffData {
 /// Absent where there is no format or no data chunk within the first thousand.
 std::optional<RiffData> find_riff_data(int fd);
 
+/// How many times as large as it is an AIFF, AU or W64 file claims to be; 1 for others and where it does not say.
+double claimed_by_present(int fd);
+
 /// The header of an RF64 file whose samples are `data`, up to their first byte.
 std::string rf64_header(const RiffData& data);
 

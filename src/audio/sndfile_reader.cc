@@ -160,11 +160,9 @@ class SndfileReader final : public Decoder {
       return false;
     }
     if (info.frames == SF_COUNT_MAX) return true;  // a stream of unknown length
-    declared_frames_ = info.frames;
-    if (cut) {
-      const double claim = static_cast<double>(riff->claimed_bytes) / static_cast<double>(riff->present_bytes);
-      declared_frames_ = static_cast<std::int64_t>(static_cast<double>(info.frames) * claim);
-    }
+    const double claim = cut ? static_cast<double>(riff->claimed_bytes) / static_cast<double>(riff->present_bytes)
+                             : claimed_by_present(descriptor_.fd);
+    declared_frames_ = static_cast<std::int64_t>(static_cast<double>(info.frames) * claim);
     return true;
   }
 
@@ -194,15 +192,16 @@ class SndfileReader final : public Decoder {
   /// libsndfile gives a FLAC up at its first damaged frame. FFmpeg goes on behind it, with silence for what is lost.
   /// @param frames  before the damage. False where FFmpeg cannot either, and when it has done so.
   bool go_on_behind_damage(std::int64_t frames) {
-    if (!damaged_ || behind_damage_) return false;
+    if (!std::exchange(damaged_, false)) return false;
     std::string words;
     behind_damage_ = open_with_ffmpeg(path(), words);
-    if (!behind_damage_ || behind_damage_->sample_rate_hz() != sample_rate_hz_) return false;
+    if (behind_damage_ && behind_damage_->sample_rate_hz() != sample_rate_hz_) behind_damage_.reset();
+    if (!behind_damage_) return false;
     std::vector<float> known(kBlockFrames);
     for (std::int64_t left = frames; left > 0;) {
       const auto wanted = std::min<std::int64_t>(std::ssize(known), left);
       const std::size_t n = ask_ffmpeg(std::span(known).first(static_cast<std::size_t>(wanted)));
-      if (n == 0) return false;
+      if (n == 0) return false;  // and none later
       left -= static_cast<std::int64_t>(n);
     }
     damaged_at_s_ = static_cast<double>(frames) / sample_rate_hz_;

@@ -126,6 +126,18 @@ TEST(BadRecording, GivesWhatIsThereOfATruncatedFlac) {
   EXPECT_TRUE(std::equal(half.samples.begin(), half.samples.end(), whole.samples.begin()));
 }
 
+TEST(BadRecording, GivesWhatIsThereOfTruncatedAiffAuW64AndRf64) {
+  const TempFolder folder;
+  for (const int format : {SF_FORMAT_AIFF, SF_FORMAT_AU, SF_FORMAT_W64, SF_FORMAT_RF64}) {
+    write_audio(folder / "whole", format | SF_FORMAT_PCM_16, 8000, 1, noise(10 * 8000));
+    EXPECT_EQ(decode(folder / "whole").error, "");
+    write_bytes(folder / "cut", read_bytes(folder / "whole").substr(0, 40000));
+    const Decoded got = decode(folder / "cut");
+    EXPECT_THAT(got.error, HasSubstr("decoding stopped at 2.5 s of 10.0 s: the file ends before its header says")) << format;
+    EXPECT_GT(got.samples.size(), 19900u);
+  }
+}
+
 /// A FLAC of ten seconds with some of its bytes overwritten, and what is decoded of it and of the whole.
 struct HurtFlac {
   std::vector<float> whole;
