@@ -83,7 +83,7 @@ void print_budget(const PredictResult& result) {
   for (std::size_t m = 0; m < result.members.size(); ++m) {
     const auto of_m = [m](const BudgetChange& change) { return change.member == m; };
     const auto first = std::ranges::find_if(result.budget_changes, of_m);
-    if (!result.members[m].opened) fmt::print(stderr, "budget: {} was not opened\n", result.members[m].name);
+    if (!result.members[m].opened) say(fmt::format("budget: {} was not opened\n", result.members[m].name));
     if (first == result.budget_changes.end() || result.members[m].shift_s != 0) continue;
     std::int64_t without = 0;
     std::int64_t since = -1;
@@ -95,14 +95,14 @@ void print_budget(const PredictResult& result) {
         without += change.windows_read - std::exchange(since, -1);
     }
     if (since >= 0) without += result.windows_read - since;
-    fmt::print(stderr, "budget: {} dropped after {}, and scored all but {} of {} windows\n", result.members[m].name,
-               duration_text(first->at_s), without, result.windows_read);
+    say(fmt::format("budget: {} dropped after {}, and scored all but {} of {} windows\n", result.members[m].name,
+                    duration_text(first->at_s), without, result.windows_read));
   }
   if (!result.out_of_time) return;
   std::int64_t missing = 0;
   for (const auto& recording : result.recordings) missing += recording.filled;
-  fmt::print(stderr, "budget: the time ran out before {} windows were scored{}\n", missing,
-             result.rows_filled > 0 ? "; their rows hold the mean of each class" : "");
+  say(fmt::format("budget: the time ran out before {} windows were scored{}\n", missing,
+                  result.rows_filled > 0 ? "; their rows hold the mean of each class" : ""));
 }
 
 /// Names on stderr what is missing from the output. Reasons were logged when they happened.
@@ -115,17 +115,17 @@ void print_missing(const PredictResult& result) {
   std::string line = part(RecordingState::failed, "failed") + part(RecordingState::partial, "only in part") +
                      part(RecordingState::cancelled, "not reached");
   line.pop_back();
-  fmt::print(stderr, "{}incomplete:{} of {} recordings; run.json names each with its reason\n",
-             result.cancelled ? "stopped early, output valid but " : "", line, result.recordings.size());
+  say(fmt::format("{}incomplete:{} of {} recordings; run.json names each with its reason\n",
+                  result.cancelled ? "stopped early, output valid but " : "", line, result.recordings.size()));
   if (!result.cancelled) return;
   std::size_t named = 0;
   for (const auto& recording : result.recordings) {
     if (recording.state != RecordingState::cancelled) continue;
     if (++named > 10) {
-      fmt::print(stderr, "  ...\n");
+      say(fmt::format("  ...\n"));
       break;
     }
-    fmt::print(stderr, "  not reached: {}\n", printable(recording.path.string()));
+    say(fmt::format("  not reached: {}\n", printable(recording.path.string())));
   }
 }
 

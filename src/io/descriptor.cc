@@ -18,6 +18,10 @@ std::string_view remedy(int code) {
     case ENOSPC:
     case EDQUOT:
       return "; free some space or choose another folder";
+    case EFBIG:
+      return "; raise the limit of a file's size (ulimit -f) or choose another file system";
+    case ENAMETOOLONG:
+      return "; shorten the name";
     case EACCES:
     case EPERM:
     case EROFS:
