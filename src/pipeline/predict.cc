@@ -131,6 +131,7 @@ PredictResult predict(const PredictOptions& options) {
   prepare_folder(options.out_dir);
   ResultWriter writer(options, setup.ensemble.labels, setup.ensemble.grids[0], setup.post);
   writer.check_recordings(names);
+  warn_of_formulas(options.formats, setup.ensemble.labels, names);
   open(setup, options);
   auto result = run_over(names, setup, options, writer, 0);
   result.files.push_back(write_run_record(options, result));
