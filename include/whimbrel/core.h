@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -91,6 +92,10 @@ std::string open_module(const std::string& file, const std::filesystem::path& fo
 
 /// The closest of `candidates` to `word` within two edits, or "": for "did you mean".
 std::string closest_word(std::string_view word, const std::vector<std::string>& candidates);
+
+/// A file that somebody else's file names: `folder` / `named`, or nothing where that, symbolic links resolved, does not lie
+/// inside `folder`. It need not be there.
+std::optional<std::filesystem::path> path_inside(const std::filesystem::path& folder, const std::string& named);
 
 /// What the CPU can do and how much of it is ours.
 struct CpuInfo {

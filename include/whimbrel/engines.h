@@ -137,6 +137,11 @@ struct ModelInfo {
   std::string format;           // "onnx", "openvino", "tflite", "torchscript"
 };
 
+/// What an engine would read besides the file itself must lie in its folder, symbolic links resolved: external data of ONNX,
+/// the .bin of an IR. All that opens a model does this first.
+/// @throws Error{bad_manifest} where it does not, or where external data goes beyond its file's end
+void check_model_files(const std::filesystem::path& model);
+
 /// @param row_shape  shape of one input row, for models with free axes; may be empty
 /// @throws Error{unsupported} without OpenVINO (which reads all formats but .pt) or libtorch, Error{not_found}, Error{engine},
 /// Error{bad_manifest} for a .pt whose input is not of that shape

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <istream>
 #include <memory>
 #include <optional>
 #include <span>
@@ -51,6 +52,10 @@ std::string text_hash(std::string_view text);
 /// A cell as RFC 4180 writes it: quoted when it holds a comma, a quote, or a line break.
 std::string csv_cell(std::string_view text);
 
+/// Whether a spreadsheet would take a cell of this text for a formula: it begins with = + - @, a tab or a carriage return and
+/// is no number.
+bool looks_like_formula(std::string_view text);
+
 /// A text as TOML writes it: a basic string, in quotes.
 std::string toml_string(std::string_view value);
 
@@ -66,7 +71,13 @@ struct CsvTable {
 /// @param separator  ',' or '\t'
 /// @throws Error{invalid_argument} "file:line: 3 cells, expected 25"
 CsvTable parse_csv(std::string_view text, std::string_view name, char separator = ',');
-CsvTable read_csv(const std::filesystem::path& path, char separator = ',');
+/// @throws also Error{not_found}, Error{io}, Error{invalid_argument} above max_bytes: in memory, cells take up to 50 times as
+/// much
+CsvTable read_csv(const std::filesystem::path& path, char separator = ',', std::int64_t max_bytes = std::int64_t{64} << 20);
+
+/// The next line without its end; false at the end of the file. @param path  for messages
+/// @throws Error{invalid_argument} for a line of more than 64 MB, before memory is full of it
+bool read_line(std::istream& in, std::string& line, const std::filesystem::path& path);
 
 /// A NumPy array of float32, C order (format version 1.0, NEP 1).
 struct NpyArray {

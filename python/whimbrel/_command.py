@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import types
+import unicodedata
 
 from .errors import Error
 
@@ -33,7 +34,7 @@ def log_of(verb, arguments):
     """Prints a step on stderr, or nothing with --quiet."""
     if arguments.quiet:
         return lambda line: None
-    return lambda line: print(f"{verb}: {line}", file=sys.stderr, flush=True)
+    return lambda line: print(printable(f"{verb}: {line}"), file=sys.stderr, flush=True)
 
 
 def main_of(parser, run, result_of, argv=None):
@@ -51,12 +52,17 @@ def main_of(parser, run, result_of, argv=None):
         known = error if isinstance(error, Error) else Error("internal", f"{type(error).__name__}: {error}")
         if "--json" in argv:
             print(json.dumps({"error": {"code": known.code, "message": str(known)}, "exit_code": known.exit_code}, indent=2))
-        print(f"whimbrel: {known}", file=sys.stderr)
+        print(printable(f"whimbrel: {known}"), file=sys.stderr)
         return known.exit_code
     text = json.dumps(done, indent=2) if arguments.json else result_of(done, arguments)
     if text is not None:
-        print(text)
+        print(text if arguments.json else printable(text))
     return 0
+
+
+def printable(text):
+    """Text with names from outside, for a terminal: control characters, which begin escape sequences, become "?"."""
+    return "".join("?" if c != "\n" and unicodedata.category(c) == "Cc" else c for c in text)
 
 
 def make_callable(name, function):

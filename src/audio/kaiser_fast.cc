@@ -1,10 +1,14 @@
 #include "audio/kaiser_fast.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
 #include <numeric>
+
+#include "whimbrel/core.h"
 
 namespace whimbrel::audio {
 namespace {
@@ -16,6 +20,8 @@ constexpr double kRollOff = 0.8682120388377784;
 constexpr double kBeta = 9.903224388516183;
 /// Partial sums of a dot product, so that the compiler may use vectors without being allowed to reorder additions.
 constexpr std::int64_t kLanes = 8;
+/// 64 MB. Rates of recorders and networks share large factors and need a few hundred kB; only a header that lies needs more.
+constexpr std::int64_t kMostWeights = std::int64_t{1} << 24;
 
 /// Modified Bessel function of the first kind, order 0, by its power series.
 double bessel_i0(double x) {
@@ -77,6 +83,13 @@ KaiserFast::KaiserFast(int from_hz, int to_hz)
   const auto step = std::max<std::int64_t>(1, static_cast<std::int64_t>(scale * kTable));
   left_ = static_cast<std::int64_t>(half.size()) / step;
   taps_ = (2 * left_ + 1 + kLanes - 1) / kLanes * kLanes;
+  if (to_ * taps_ > kMostWeights) {
+    throw Error(
+        ErrorCode::bad_recording,
+        fmt::format("the header claims a sample rate of {} Hz, which to {} Hz would take a table of {} MB, expected a rate "
+                    "that recorders have; if the sound is good, write the true rate into the header",
+                    from_hz, to_hz, to_ * taps_ * static_cast<std::int64_t>(sizeof(float)) >> 20));
+  }
   phases_.assign(static_cast<std::size_t>(to_ * taps_), 0.0F);
   for (std::int64_t phase = 0; phase < to_; ++phase) {
     const double distance = scale * static_cast<double>(phase) / static_cast<double>(to_);

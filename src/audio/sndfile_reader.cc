@@ -160,9 +160,11 @@ class SndfileReader final : public Decoder {
       return false;
     }
     if (info.frames == SF_COUNT_MAX) return true;  // a stream of unknown length
-    const double claim = cut ? static_cast<double>(riff->claimed_bytes) / static_cast<double>(riff->present_bytes)
-                             : claimed_by_present(descriptor_.fd);
-    declared_frames_ = static_cast<std::int64_t>(static_cast<double>(info.frames) * claim);
+    double claim = cut ? 1 : claimed_by_present(descriptor_.fd);
+    if (cut && riff->present_bytes > 0) {
+      claim = static_cast<double>(riff->claimed_bytes) / static_cast<double>(riff->present_bytes);
+    }
+    declared_frames_ = static_cast<std::int64_t>(std::min(static_cast<double>(info.frames) * claim, 0x1p60));
     return true;
   }
 

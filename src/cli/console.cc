@@ -111,8 +111,12 @@ std::string size_text(double bytes) {
 }
 
 std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    // U+0080 to U+009F are control characters too: U+009B begins an escape sequence.
+    const bool second = i > 0 && text[i - 1] == '\xc2' && c >= 0x80 && c < 0xa0;
+    if (second) text[i - 1] = '?';
+    if (c < 0x20 || c == 0x7f || second) text[i] = '?';
   }
   return text;
 }

@@ -78,8 +78,16 @@ std::vector<Copy> files_to_carry(const Manifest& manifest, const fs::path& xml, 
   auto copy = manifest_for(manifest.path, xml.filename().string(), tolerance);
   std::vector<Copy> files;
   for (const auto& name : copy.companions) {
-    if (fs::equivalent(from / name, to / name, ignored)) continue;
-    files.push_back({to / name, read_file(from / name)});
+    const auto copied = path_inside(to, name.string());
+    if (!copied) {
+      throw Error(
+          ErrorCode::bad_manifest,
+          fmt::format("convert: {} names {}, which beside the output would be outside its folder, expected a plain file "
+                      "name; correct the manifest",
+                      manifest.path.string(), name.string()));
+    }
+    if (fs::equivalent(from / name, *copied, ignored)) continue;
+    files.push_back({*copied, read_file(from / name)});
   }
   files.push_back({target, std::move(copy.text)});  // last: until it is there nobody looks for the others
   std::erase_if(files, [](const Copy& file) { return fs::is_regular_file(file.path) && read_file(file.path) == file.bytes; });

@@ -68,7 +68,7 @@ void print_summary(const PredictResult& result) {
              decoded_s / result.wall_s, result.workers, result.workers == 1 ? "" : "s");
   for (const auto& member : result.members) {
     if (member.shift_s != 0) continue;
-    fmt::print("  model  {} ({} {}, batch {})\n", member.name, member.engine, member.engine_version, member.batch);
+    fmt::print("  model  {} ({} {}, batch {})\n", printable(member.name), member.engine, member.engine_version, member.batch);
   }
   fmt::print("  time   start {}, then {}\n", duration_text(result.stages.start_s), stage_text(result.stages));
   fmt::print("  cpu    {:.0f} % of {} core{}, peak memory {}\n", 100 * result.cpu_s / (result.wall_s * result.workers),
@@ -83,7 +83,7 @@ void print_budget(const PredictResult& result) {
   for (std::size_t m = 0; m < result.members.size(); ++m) {
     const auto of_m = [m](const BudgetChange& change) { return change.member == m; };
     const auto first = std::ranges::find_if(result.budget_changes, of_m);
-    if (!result.members[m].opened) say(fmt::format("budget: {} was not opened\n", result.members[m].name));
+    if (!result.members[m].opened) say(fmt::format("budget: {} was not opened\n", printable(result.members[m].name)));
     if (first == result.budget_changes.end() || result.members[m].shift_s != 0) continue;
     std::int64_t without = 0;
     std::int64_t since = -1;
@@ -95,7 +95,7 @@ void print_budget(const PredictResult& result) {
         without += change.windows_read - std::exchange(since, -1);
     }
     if (since >= 0) without += result.windows_read - since;
-    say(fmt::format("budget: {} dropped after {}, and scored all but {} of {} windows\n", result.members[m].name,
+    say(fmt::format("budget: {} dropped after {}, and scored all but {} of {} windows\n", printable(result.members[m].name),
                     duration_text(first->at_s), without, result.windows_read));
   }
   if (!result.out_of_time) return;

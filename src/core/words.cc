@@ -25,9 +25,13 @@ std::size_t edits_between(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string closest_word(std::string_view word, const std::vector<std::string>& candidates) {
+  // Comparing costs the product of both lengths, and nobody mistypes a text of this size: it comes from a broken file.
+  constexpr std::size_t kLongest = 256;
   std::string best;
   std::size_t best_edits = 3;
+  if (word.size() > kLongest) return best;
   for (const auto& candidate : candidates) {
+    if (candidate.size() > kLongest) continue;
     // Two edits turn any word of two letters into any other: a suggestion must keep more than it changes.
     const std::size_t edits = edits_between(word, candidate);
     if (edits < best_edits && edits * 2 < std::max(word.size(), candidate.size())) {

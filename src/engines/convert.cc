@@ -31,6 +31,7 @@ void check_paths(const fs::path& model, const fs::path& xml, const ConvertOption
     refuse(ErrorCode::unsupported, fmt::format("{}: ending '{}', expected .onnx, .tflite or .xml; export the model to ONNX",
                                                model.string(), model.extension().string()));
   }
+  check_model_files(model);
   if (xml.extension() != ".xml" || xml.stem().empty()) {
     refuse(ErrorCode::invalid_argument,
            fmt::format("output {}, expected a file name that ends in .xml; the .bin comes beside it", xml.string()));

@@ -15,6 +15,7 @@ void check_file(const std::filesystem::path& model, const std::string& where) {
   if (!std::filesystem::is_regular_file(model, ignored)) {
     throw Error(ErrorCode::not_found, fmt::format("{}: no such file; correct the path, or `file` in the manifest", where));
   }
+  check_model_files(model);
 }
 
 /// Endings of the model files that an engine reads.

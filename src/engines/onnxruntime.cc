@@ -353,6 +353,7 @@ namespace whimbrel {
 
 void fold_model(const std::filesystem::path& model, const std::filesystem::path& folded) {
   const std::string where = engines::require(model);
+  check_model_files(model);
   engines::translated(where, [&] {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(1);

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "whimbrel/io.h"
 
@@ -84,6 +85,13 @@ std::string csv_cell(std::string_view text) {
   return cell + '"';
 }
 
+bool looks_like_formula(std::string_view text) {
+  if (text.empty() || std::string_view("=+-@\t\r").find(text.front()) == std::string_view::npos) return false;
+  double number = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  return parsed.ec != std::errc() || parsed.ptr != text.data() + text.size();
+}
+
 std::size_t CsvTable::column(std::string_view name) const {
   const auto found = std::find(header.begin(), header.end(), name);
   if (found != header.end()) return static_cast<std::size_t>(found - header.begin());
@@ -114,8 +122,28 @@ CsvTable parse_csv(std::string_view text, std::string_view name, char separator)
   return table;
 }
 
-CsvTable read_csv(const std::filesystem::path& path, char separator) {
-  return parse_csv(read_file(path), path.string(), separator);
+CsvTable read_csv(const std::filesystem::path& path, char separator, std::int64_t max_bytes) {
+  return parse_csv(read_file(path, max_bytes), path.string(), separator);
+}
+
+bool read_line(std::istream& in, std::string& line, const std::filesystem::path& path) {
+  constexpr std::size_t kLongest = std::size_t{64} << 20;
+  constexpr std::size_t kStep = std::size_t{1} << 16;
+  line.clear();
+  for (;;) {
+    const std::size_t size = line.size();
+    line.resize(size + kStep);
+    in.getline(line.data() + size, kStep);  // ends what it reads with a zero
+    const auto taken = static_cast<std::size_t>(in.gcount());
+    const bool full = in.fail() && !in.bad() && taken == kStep - 1;
+    const bool ended = in.good();  // at a line feed, which counts as taken
+    line.resize(size + taken - (ended ? 1 : 0));
+    if (!full) return !in.bad() && (ended || !line.empty());
+    in.clear();
+    if (line.size() < kLongest) continue;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: a line of more than {} bytes, expected a table of text", path.string(), kLongest));
+  }
 }
 
 }  // namespace whimbrel

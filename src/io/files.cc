@@ -39,7 +39,9 @@ Descriptor create(const fs::path& path, const fs::path& temporary) {
   if (!path.has_filename() || fs::is_directory(path, error)) throw_system_error(path, "cannot create a file", EISDIR);
   fs::create_directories(folder_of(path), error);
   if (error) throw_system_error(folder_of(path), "cannot create this folder", error.value());
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  // What is left there of a killed run goes; a link that somebody laid there must not be followed.
+  ::unlink(temporary.c_str());
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) throw_system_error(temporary, "cannot create", errno);
   return Descriptor(fd);
 }

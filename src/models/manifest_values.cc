@@ -15,17 +15,14 @@ int integer(TomlReader& table, std::string_view key, int fallback, int low, int 
 }
 
 fs::path file_at(const TomlReader& table, std::string_view key, const fs::path& manifest, const std::string& named) {
-  const fs::path folder = manifest.has_parent_path() ? manifest.parent_path() : ".";
+  const auto path = path_inside(manifest.parent_path(), named);
+  if (!path) table.refuse(key, "a file inside the manifest's own folder, symbolic links resolved; move it there");
   std::error_code error;
-  const auto relative = fs::weakly_canonical(folder / named, error).lexically_relative(fs::weakly_canonical(folder, error));
-  if (relative.empty() || relative == "." || *relative.begin() == "..") {
-    table.refuse(key, "a file inside the manifest's own folder, symbolic links resolved; move it there");
-  }
-  if (!fs::is_regular_file(folder / named, error)) {
+  if (!fs::is_regular_file(*path, error)) {
     throw Error(ErrorCode::not_found, fmt::format("{}: {} names {}, expected a file there, beside the manifest",
-                                                  table.where(key), key, (folder / named).string()));
+                                                  table.where(key), key, path->string()));
   }
-  return folder / named;
+  return *path;
 }
 
 }  // namespace whimbrel

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 
 #include "pipeline/formats_text.h"
 #include "whimbrel/io.h"
@@ -81,8 +82,10 @@ class FilePerRecording : public Detections {
 
   void check_recordings(std::span<const RecordingName> recordings) const override {
     std::map<std::filesystem::path, const RecordingName*> owners;
+    std::set<std::filesystem::path> folders;
     for (const auto& recording : recordings) {
       const auto path = mirrored_path(context_.out_dir, recording, layout_.file).lexically_normal();
+      if (folders.insert(path.parent_path()).second) check_inside(context_.out_dir, recording);
       const auto [owner, first] = owners.emplace(path, &recording);
       if (first) continue;
       throw Error(

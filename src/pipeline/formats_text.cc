@@ -94,4 +94,34 @@ std::filesystem::path mirrored_path(const std::filesystem::path& out_dir, const 
   return out_dir / relative.parent_path() / output_name(relative.filename().string(), suffix);
 }
 
+void check_inside(const std::filesystem::path& out_dir, const RecordingName& recording) {
+  const auto folder = recording.relative.parent_path();
+  if (folder.empty() || path_inside(out_dir, folder.string())) return;
+  throw Error(
+      ErrorCode::invalid_argument,
+      fmt::format("{}: its output would be written through a link to a place outside {}, expected a folder there; remove "
+                  "the link or choose another --out",
+                  recording.path.string(), out_dir.string()));
+}
+
+void warn_of_formulas(std::span<const std::string> formats, std::span<const Label> labels,
+                      std::span<const RecordingName> recordings) {
+  const auto opens_in_spreadsheets = [](const std::string& format) { return format != "jsonl"; };
+  if (std::ranges::none_of(formats, opens_in_spreadsheets)) return;
+  std::string first;
+  const auto look_at = [&](const std::string& text) {
+    if (first.empty() && looks_like_formula(text)) first = text;
+  };
+  for (const auto& label : labels) {
+    for (const auto* text : {&label.text, &label.scientific, &label.common}) look_at(*text);
+  }
+  for (const auto& recording : recordings) {
+    for (const auto& path : {recording.path, recording.relative, recording.relative.filename()}) look_at(path.string());
+  }
+  if (first.empty()) return;
+  log(LogLevel::warning, fmt::format("\"{}\" would be a formula to a spreadsheet; outputs hold it as it is, so import their "
+                                     "columns as text (docs/security.md)",
+                                     first));
+}
+
 }  // namespace whimbrel

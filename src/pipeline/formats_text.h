@@ -12,6 +12,13 @@
 
 namespace whimbrel {
 
+/// @throws Error{invalid_argument} where the folder that a recording's output goes to is reached by a link out of out_dir
+void check_inside(const std::filesystem::path& out_dir, const RecordingName& recording);
+
+/// One warning where a spreadsheet would take a label or a file name for a formula: files hold them as they are.
+void warn_of_formulas(std::span<const std::string> formats, std::span<const Label> labels,
+                      std::span<const RecordingName> recordings);
+
 /// samples / sample_rate_hz in decimal, rounded to the nearest microsecond, without needless zeros but with at least one
 /// decimal: "3.0", "4.5", "0.333333". Integer arithmetic: a position never carries the rounding of the windows before it.
 std::string seconds_text(std::int64_t samples, int sample_rate_hz);

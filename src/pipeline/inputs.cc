@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "whimbrel/audio.h"
+#include "whimbrel/io.h"
 #include "whimbrel/pipeline.h"
 
 namespace whimbrel {
@@ -74,9 +75,14 @@ void add_folder(const fs::path& folder, std::vector<RecordingName>& found) {
 void add_list(const fs::path& list, std::vector<RecordingName>& found) {
   std::ifstream file(list);
   if (!file) throw Error(ErrorCode::not_found, fmt::format("{}: no such list of recordings", list.string()));
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line; read_line(file, line, list);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.empty()) continue;
+    // The system ends a name at its first zero byte, so that outputs would be named otherwise than they are checked.
+    if (line.find('\0') != std::string::npos) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("{}: a zero byte in a name, expected a text file with one recording a line", list.string()));
+    }
     const fs::path path = line;
     std::error_code ignored;  // what cannot be looked at is a bad recording
     if (fs::is_directory(path, ignored)) {

@@ -152,6 +152,7 @@ PredictResult predict(const PredictOptions& options) {
   const auto journal = Journal::of_folder(options.out_dir);
   ResultWriter writer(options, setup.ensemble->labels, setup.ensemble->grids[0], setup.post);
   writer.check_recordings(names);
+  warn_of_formulas(options.formats, setup.ensemble->labels, names);
   if (options.resume != Resume::off) take_engines(*setup.ensemble, journal->settings());
   open(setup, options);
   auto finished = go_on(*journal, options.resume, run_settings(*setup.ensemble, setup.post.tta_shifts_s),

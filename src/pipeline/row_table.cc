@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include "whimbrel/core.h"
+#include "whimbrel/io.h"
 
 namespace whimbrel {
 
 RowTableReader::RowTableReader(const std::filesystem::path& path) : path_(path) {
-  if (!std::filesystem::exists(path)) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) {
     throw Error(ErrorCode::not_found, fmt::format("{}: no such file, expected a CSV with a row_id column", path.string()));
   }
   in_.open(path, std::ios::binary);
@@ -44,7 +45,7 @@ bool RowTableReader::next() {
 std::string RowTableReader::where() const { return fmt::format("{}:{}", path_.string(), line_number_); }
 
 bool RowTableReader::next_line() {
-  while (std::getline(in_, line_)) {
+  while (read_line(in_, line_, path_)) {
     ++line_number_;
     if (line_.ends_with('\r')) line_.pop_back();
     if (!line_.empty()) return true;

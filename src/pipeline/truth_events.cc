@@ -144,12 +144,13 @@ bool find_event_columns(const std::vector<std::string>& header, EventColumns& co
 Header read_header(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) {
-    throw Error(
-        fs::exists(path) ? ErrorCode::io : ErrorCode::not_found,
-        fmt::format("{}: {}, expected a file of truth", path.string(), fs::exists(path) ? "unreadable" : "no such file"));
+    std::error_code ignored;
+    const bool there = fs::exists(path, ignored);
+    throw Error(there ? ErrorCode::io : ErrorCode::not_found,
+                fmt::format("{}: {}, expected a file of truth", path.string(), there ? "unreadable" : "no such file"));
   }
   std::string line;
-  while (std::getline(in, line)) {
+  while (read_line(in, line, path)) {
     if (line.ends_with('\r')) line.pop_back();
     if (line.empty()) continue;
     Header header;
@@ -162,14 +163,17 @@ Header read_header(const fs::path& path) {
 
 std::vector<TruthEvent> read_events(const fs::path& truth, const ClassNames& classes, const std::string& asker) {
   std::vector<TruthEvent> events;
-  if (!fs::is_directory(truth)) {
+  std::error_code failed;
+  if (!fs::is_directory(truth, failed)) {
     read_table(truth, classes, asker, events);
     return events;
   }
   std::vector<fs::path> tables;
-  for (const auto& entry : fs::recursive_directory_iterator(truth)) {
-    if (entry.is_regular_file() && lower(entry.path().extension().string()) == ".txt") tables.push_back(entry.path());
+  for (auto entry = fs::recursive_directory_iterator(truth, failed); !failed && entry != end(entry); entry.increment(failed)) {
+    std::error_code ignored;  // a broken link is no table
+    if (entry->is_regular_file(ignored) && lower(entry->path().extension().string()) == ".txt") tables.push_back(entry->path());
   }
+  if (failed) throw Error(ErrorCode::io, fmt::format("{}: cannot list this folder: {}", truth.string(), failed.message()));
   if (tables.empty()) {
     throw Error(
         ErrorCode::invalid_argument,

@@ -6,7 +6,9 @@
 #include <bit>
 #include <cstring>
 #include <fstream>
+#include <limits>
 
+#include "whimbrel/engines.h"
 #include "whimbrel/io.h"
 
 namespace whimbrel::quantize {
@@ -26,39 +28,18 @@ std::string entry(const onnx::TensorProto& tensor, std::string_view key) {
   throw Error(ErrorCode::bad_manifest, fmt::format("{}: {}", path.string(), what));
 }
 
-/// The file that holds a constant's values. A path that leaves the model's folder could read any file of the machine.
-fs::path external_file(const fs::path& model, const onnx::TensorProto& tensor) {
-  const std::string location = entry(tensor, "location");
-  std::error_code failed;
-  const auto folder = fs::weakly_canonical(model, failed).parent_path();
-  const auto file = fs::weakly_canonical(folder / location, failed);
-  const auto relative = file.lexically_relative(folder);
-  if (failed || location.empty() || relative.empty() || *relative.begin() == "..") {
-    bad_model(model, fmt::format("external data of '{}' is at '{}', expected a file inside the model's folder; save the model "
-                                 "again with its data beside it",
-                                 tensor.name(), location));
-  }
-  return file;
-}
-
+/// Reads values that check_model_files() has found to be there.
 void read_external(const fs::path& model, onnx::TensorProto& tensor) {
-  const auto file = external_file(model, tensor);
-  std::error_code failed;
-  const auto size = fs::file_size(file, failed);
+  const fs::path file = model.parent_path() / entry(tensor, "location");
   const auto number = [&](std::string_view key, std::uint64_t missing) {
     const std::string text = entry(tensor, key);
-    if (text.empty()) return missing;
-    if (text.size() > 18 || text.find_first_not_of("0123456789") != std::string::npos) {
-      bad_model(model, fmt::format("external data of '{}' has {} '{}', expected a number", tensor.name(), key, text));
-    }
-    return static_cast<std::uint64_t>(std::stoull(text));
+    return text.empty() ? missing : std::stoull(text);
   };
+  std::error_code failed;
+  const std::uint64_t size = fs::file_size(file, failed);
   const std::uint64_t offset = number("offset", 0);
-  const std::uint64_t length = number("length", failed || offset > size ? 0 : size - offset);
-  if (failed || offset > size || length > size - offset) {
-    bad_model(model, fmt::format("external data of '{}' is {} bytes at {} of {}, which is not there; copy the data file too",
-                                 tensor.name(), length, offset, file.string()));
-  }
+  const std::uint64_t length = number("length", size - offset);
+  if (failed || offset > size || length > size - offset) bad_model(model, "cannot read " + file.string());
   std::ifstream stream(file, std::ios::binary);
   stream.seekg(static_cast<std::streamoff>(offset));
   std::string bytes(length, '\0');
@@ -66,6 +47,48 @@ void read_external(const fs::path& model, onnx::TensorProto& tensor) {
   *tensor.mutable_raw_data() = std::move(bytes);
   tensor.clear_external_data();
   tensor.clear_data_location();
+}
+
+/// Bytes of one value in raw_data; 0 for types that no constant of a float network has.
+std::size_t value_size(int type) {
+  switch (type) {
+    case onnx::TensorProto::FLOAT:
+    case onnx::TensorProto::INT32:
+    case onnx::TensorProto::UINT32:
+      return 4;
+    case onnx::TensorProto::INT64:
+    case onnx::TensorProto::UINT64:
+    case onnx::TensorProto::DOUBLE:
+      return 8;
+    case onnx::TensorProto::INT8:
+    case onnx::TensorProto::UINT8:
+    case onnx::TensorProto::BOOL:
+      return 1;
+    case onnx::TensorProto::FLOAT16:
+    case onnx::TensorProto::BFLOAT16:
+      return 2;
+    default:
+      return 0;
+  }
+}
+
+/// The shape must be that of the values that are there.
+void check_size(const fs::path& model, const onnx::TensorProto& tensor) {
+  const std::size_t size = value_size(tensor.data_type());
+  const bool listed = tensor.data_type() == onnx::TensorProto::FLOAT || tensor.data_type() == onnx::TensorProto::INT64;
+  if (size == 0 || (!tensor.has_raw_data() && !listed)) return;  // read nowhere; the engines check what they read
+  std::uint64_t present = tensor.raw_data().size() / size;
+  if (!tensor.has_raw_data()) present = static_cast<std::uint64_t>(tensor.float_data_size() + tensor.int64_data_size());
+  bool good = tensor.raw_data().size() % size == 0;
+  std::uint64_t count = 1;  // stays below what is present, or the shape has an axis of 0
+  const bool none = std::ranges::find(tensor.dims(), 0) != tensor.dims().end();
+  for (const auto axis : tensor.dims()) {
+    good = good && axis >= 0 && (none || static_cast<std::uint64_t>(axis) <= present / count);
+    if (good) count = none ? 0 : count * static_cast<std::uint64_t>(axis);
+  }
+  if (good && count == present) return;
+  bad_model(model, fmt::format("constant '{}' of shape {} has {} values, expected as many as its shape says; export it again",
+                               tensor.name(), to_string(Shape(tensor.dims().begin(), tensor.dims().end())), present));
 }
 
 template <typename T>
@@ -118,14 +141,16 @@ void write_external(onnx::ModelProto& model, const fs::path& data) {
 }  // namespace
 
 Graph Graph::load(const fs::path& path) {
+  check_model_files(path);
   Graph graph;
-  const std::string bytes = read_file(path, std::int64_t{2} << 30);
+  const std::string bytes = read_file(path, std::numeric_limits<std::int32_t>::max());  // protobuf's own limit
   if (!graph.rest.ParseFromString(bytes) || graph.rest.graph().node().empty()) {
     bad_model(path, "not an ONNX model, expected one as whimbrel export or torch.onnx.export write it");
   }
   auto& proto = *graph.rest.mutable_graph();
   for (auto& tensor : *proto.mutable_initializer()) {
     if (tensor.data_location() == onnx::TensorProto::EXTERNAL) read_external(path, tensor);
+    check_size(path, tensor);
     graph.constants[tensor.name()] = std::move(tensor);
   }
   for (auto& node : *proto.mutable_node()) graph.nodes.push_back(std::move(node));

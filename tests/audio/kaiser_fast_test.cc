@@ -77,6 +77,19 @@ TEST(KaiserFast, KeepsATonesAmplitudeAndPlace) {
   EXPECT_GT(snr_db(expected, out, out.size() / 4, out.size() * 3 / 4), 59);  // a shift of one sample would leave 14 dB
 }
 
+/// A header may claim any rate up to 1 MHz, and every worker may have such a recording open.
+TEST(KaiserFast, RefusesARateThatWouldTakeAHugeTable) {
+  EXPECT_NO_THROW(Resampler(44101, 48000, ResampleMethod::kaiser_fast));
+  EXPECT_NO_THROW(Resampler(384000, 48000, ResampleMethod::kaiser_fast));
+  try {
+    const Resampler resampler(999983, 48000, ResampleMethod::kaiser_fast);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(to_string(error.code()), "bad_recording");
+    EXPECT_NE(std::string(error.what()).find("999983 Hz"), std::string::npos) << error.what();
+  }
+}
+
 TEST(KaiserFast, GivesSilenceForSilenceAndNothingForNothing) {
   EXPECT_THAT(kaiser_fast(std::vector<float>(500), 32000, 48000, 500),
               testing::AllOf(testing::SizeIs(750), testing::Each(0.0F)));

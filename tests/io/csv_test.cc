@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <sstream>
+
 #include "io/temp_folder.h"
 #include "whimbrel/io.h"
 
@@ -25,6 +27,42 @@ TEST(CsvCell, IsQuotedForCommasQuotesAndLineBreaks) {
   EXPECT_EQ(csv_cell("say \"hi\""), "\"say \"\"hi\"\"\"");
   EXPECT_EQ(csv_cell("a\nb"), "\"a\nb\"");
   EXPECT_EQ(csv_cell("a\r"), "\"a\r\"");
+}
+
+TEST(LooksLikeFormula, IsTextThatASpreadsheetWouldCompute) {
+  for (const std::string text : {"=1+1", "=HYPERLINK(\"x\")", "+cmd", "-a", "@SUM(A1)", "\t=1", "\r=1", "-", "-1+1"}) {
+    EXPECT_TRUE(looks_like_formula(text)) << text;
+  }
+  for (const std::string text : {"", "a=1", "-1.5", "Parus major", "'=1", " =1", "0-1"})
+    EXPECT_FALSE(looks_like_formula(text)) << text;
+}
+
+TEST_F(ReadCsv, StopsAtItsLimit) {
+  const auto path = file("t.csv", "a,b\n1,2\n");
+  EXPECT_EQ(read_csv(path, ',', 8).rows.size(), 1U);
+  EXPECT_THAT(error_of(ErrorCode::invalid_argument, [&] { read_csv(path, ',', 7); }), HasSubstr("t.csv"));
+}
+
+TEST(ReadLine, GivesLinesOfEveryLength) {
+  constexpr std::size_t kStep = 1 << 16;
+  std::vector<std::string> lines = {"a", "", std::string("z\0z", 3)};
+  for (const std::size_t length : {kStep - 2, kStep - 1, kStep, kStep + 1, 2 * kStep - 2, 3 * kStep})
+    lines.emplace_back(length, 'x');
+  for (const bool ends_with_break : {true, false}) {
+    std::string text;
+    for (const auto& line : lines) text += line + '\n';
+    if (!ends_with_break) text.pop_back();
+    std::istringstream in(text);
+    std::vector<std::string> read;
+    for (std::string line; read_line(in, line, "x");) read.push_back(line);
+    EXPECT_EQ(read, lines);
+  }
+}
+
+TEST(ReadLine, RefusesALineWithoutEnd) {
+  std::istringstream in(std::string((std::size_t{64} << 20) + (1 << 16), 'x'));
+  std::string line;
+  EXPECT_THAT(error_of(ErrorCode::invalid_argument, [&] { read_line(in, line, "endless.csv"); }), HasSubstr("endless.csv"));
 }
 
 TEST(ParseCsv, ReadsWhatCsvCellWrites) {

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -46,6 +47,19 @@ TEST_F(AtomicFileTest, ReplacesAnOldFileAndWhatAKilledRunLeft) {
   out.write("new");
   out.commit();
   EXPECT_EQ(bytes_of(path), "new");
+}
+
+/// Recordings and outputs may share a folder, and what came with the recordings may be meant for this.
+TEST_F(AtomicFileTest, DoesNotWriteThroughALinkInItsWay) {
+  const auto precious = file("precious", "keep me");
+  fs::create_symlink(precious, folder_ / "out.csv.tmp");
+  fs::create_symlink(precious, folder_ / "out.csv");
+  AtomicFile out(folder_ / "out.csv");
+  out.write("new");
+  out.commit();
+  EXPECT_EQ(bytes_of(precious), "keep me");
+  EXPECT_EQ(bytes_of(folder_ / "out.csv"), "new");
+  EXPECT_FALSE(fs::is_symlink(folder_ / "out.csv"));
 }
 
 TEST_F(AtomicFileTest, KeepsEveryByteOfPiecesAroundItsBuffer) {
@@ -100,9 +114,15 @@ TEST_F(AtomicFileTest, SaysWhichFolderCannotBeMade) {
 
 TEST_F(AtomicFileTest, SaysWhereTheDiskIsFull) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
-  fs::create_symlink("/dev/full", folder_ / "out.csv.tmp");
   AtomicFile out(folder_ / "out.csv");
   out.write("x");
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  for (const auto& open_file : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (fs::read_symlink(open_file, gone) != fs::canonical(folder_ / "out.csv.tmp")) continue;
+    ASSERT_GE(::dup2(full, std::stoi(open_file.path().filename().string())), 0);
+  }
+  ::close(full);
   EXPECT_THAT(error_of(ErrorCode::io, [&] { out.commit(); }),
               AllOf(HasSubstr("out.csv.tmp"), HasSubstr(std::strerror(ENOSPC)), HasSubstr("free some space")));
   EXPECT_FALSE(fs::exists(folder_ / "out.csv"));

@@ -281,6 +281,39 @@ TEST_F(Formats, NoOutputLeavesItsFolder) {
   }
 }
 
+TEST_F(Formats, NoOutputGoesThroughALinkOutOfItsFolder) {
+  fs::create_directories(dir_ / "elsewhere");
+  fs::create_directories(context_.out_dir / "real");
+  fs::create_directory_symlink(dir_ / "elsewhere", context_.out_dir / "sub");
+  fs::create_directory_symlink("real", context_.out_dir / "near");
+  fs::create_symlink(dir_ / "elsewhere" / "a.wav", context_.out_dir / "a.wav");  // a recording there may be a link
+  const auto format = make_format("raven", context_);
+  EXPECT_THAT(refusal_of(*format, {{"in/a.wav", "a.wav"}, {"in/sub/b.wav", "sub/b.wav"}}),
+              AllOf(HasSubstr("in/sub/b.wav"), HasSubstr("through a link")));
+  EXPECT_THAT(refusal_of(*format, {{"in/sub/x/b.wav", "sub/x/b.wav"}}), HasSubstr("through a link"));
+  EXPECT_EQ(refusal_of(*format, {{"in/a.wav", "a.wav"}, {"in/near/b.wav", "near/b.wav"}, {"in/new/c.wav", "new/c.wav"}}), "");
+}
+
+TEST_F(Formats, NamesThatASpreadsheetWouldComputeAreTold) {
+  std::vector<std::string> said;
+  set_log_sink([&](LogLevel, std::string_view message) { said.emplace_back(message); });
+  const std::vector<RecordingName> plain = {{"in/a.wav", "a.wav"}}, formula = {{"in/=1+1.wav", "=1+1.wav"}};
+  const std::vector<std::string> csv = {"jsonl", "csv"}, json = {"jsonl"};
+  const std::vector<Label> labels = {kTit, {"@SUM(A1)_x", "@SUM(A1)_x", "@SUM(A1)_x"}};
+  warn_of_formulas(csv, context_.labels, plain);
+  warn_of_formulas(json, labels, formula);
+  EXPECT_THAT(said, IsEmpty());
+  warn_of_formulas(csv, context_.labels, formula);
+  warn_of_formulas(csv, labels, formula);
+  EXPECT_THAT(said, ElementsAre(HasSubstr("\"=1+1.wav\""), HasSubstr("\"@SUM(A1)_x\"")));
+}
+
+TEST_F(Formats, LabelsStayAsTheyAreEvenWhereASpreadsheetWouldComputeThem) {
+  context_.labels = {{"=1+1", "=1+1", "=1+1"}, kTit, kNoise};
+  run("csv", {{kDusk, {{0.9F, 0, 0}}}});
+  EXPECT_THAT(out("detections.csv"), HasSubstr(",=1+1,=1+1,0.9000,"));
+}
+
 // Refusals
 
 TEST_F(Formats, AnUnknownNameIsAnsweredWithTheClosest) {

@@ -66,6 +66,18 @@ TEST_F(Inputs, RefusesWhatIsNotThere) {
   EXPECT_THAT([] { (void)find_recordings({"@no-such-list"}); }, ::testing::ThrowsMessage<Error>(HasSubstr("no-such-list")));
 }
 
+/// "a.wav\0" would be read as a.wav, and its outputs, named after it, would replace a.wav itself.
+TEST_F(Inputs, RefusesAListWithAZeroByte) {
+  const auto list = touch("list.txt", touch("a.wav") + std::string("\0\n", 2));
+  EXPECT_THAT([&] { (void)find_recordings({"@" + list}); }, ::testing::ThrowsMessage<Error>(HasSubstr("zero byte")));
+}
+
+TEST_F(Inputs, KeepsANameTooLongToLookUpForTheLedger) {
+  const std::string name(300, 'x');
+  const auto list = touch("list.txt", name + "\n");
+  EXPECT_THAT(relative({"@" + list}), ElementsAre(name));
+}
+
 TEST_F(Inputs, RefusesAFolderWithoutRecordings) {
   touch("notes.txt");
   EXPECT_THAT([this] { (void)find_recordings({root_.string()}); }, ::testing::ThrowsMessage<Error>(HasSubstr(".wav")));

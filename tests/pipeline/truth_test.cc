@@ -124,6 +124,16 @@ TEST_F(Truth, RefusesTruthThatIsNotZeroOrOne) {
   }
 }
 
+/// The file system's own exceptions are no part of the contract.
+TEST_F(Truth, ThatCannotBeLookedUpIsOurError) {
+  const fs::path longer_than_names = std::string(300, 'x');
+  const auto scores = file("predictions.csv", "row_id,a\nx_5,1\n");
+  fs::create_symlink("loop", dir_ / "loop");
+  EXPECT_THROW(join_predictions(longer_than_names, scores), Error);
+  EXPECT_THROW(join_predictions(scores, longer_than_names), Error);
+  EXPECT_THROW(join_predictions(scores, dir_ / "loop"), Error);
+}
+
 TEST_F(Truth, ReadsTheDawnChorusTruth) {
   const char* shared = std::getenv("WHIMBREL_SHARED");
   const fs::path truth = fs::path(shared ? shared : WHIMBREL_SOURCE_DIR "/../shared") / "data/dawn/truth.csv";

@@ -179,6 +179,27 @@ TEST_F(GraphFile, RefusesWhatIsNoModel) {
   error_of(ErrorCode::not_found, [&] { Graph::load(folder_ / "none.onnx"); });
 }
 
+TEST_F(GraphFile, RefusesConstantsThatAreNotOfTheirShape) {
+  const auto refused = [&](const Shape& shape, std::size_t bytes, bool as_bytes = true) {
+    auto graph = two_convolutions().graph();
+    auto& tensor = graph.constants.at("first.weight");
+    tensor.clear_dims();
+    tensor.clear_raw_data();
+    for (const auto axis : shape) tensor.add_dims(axis);
+    if (as_bytes) tensor.set_raw_data(std::string(bytes, 'w'));
+    graph.save(folder_ / "m.onnx");
+    EXPECT_THAT(refusal(folder_ / "m.onnx"), AllOf(HasSubstr("first.weight"), HasSubstr("as many as its shape says")));
+  };
+  refused({2, 2}, 12);
+  refused({2, 2}, 17);
+  refused({-2, -2}, 16);
+  refused({std::int64_t{1} << 62, 4}, 16);  // the product overflows to 0
+  refused({std::int64_t{1} << 32, std::int64_t{1} << 32}, 0);
+  refused({0, 4}, 16);
+  refused({}, 0, false);
+  refused({3}, 0, false);
+}
+
 TEST_F(GraphFile, RefusesTwoInputs) {
   auto net = two_convolutions();
   auto& other = *net.rest().mutable_graph()->add_input();
