@@ -66,8 +66,11 @@ def main():
         scratch = pathlib.Path(scratch)
         venv.create(scratch / "venv", with_pip=True)
         python, command = scratch / "venv/bin/python", scratch / "venv/bin/whimbrel"
-        pins = ["-c", ROOT / "requirements/constraints.txt"]
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins, wheels[0])
+        # The versions of the lock, not its hashes, which would be asked of the wheel too.
+        pins = re.findall(r"^\S+==[^ ;]+", (ROOT / "requirements/dev.lock").read_text(), re.MULTILINE)
+        (scratch / "pins").write_text("\n".join(pins))
+        words = ["install", "--quiet", "--disable-pip-version-check", "-c", scratch / "pins", wheels[0]]
+        run(python, "-m", "pip", *words)
         site = next((scratch / "venv/lib").glob("python*/site-packages"))
         check_libraries(site)
 
