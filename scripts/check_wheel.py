@@ -73,6 +73,9 @@ def main():
         run(python, "-m", "pip", *words)
         site = next((scratch / "venv/lib").glob("python*/site-packages"))
         check_libraries(site)
+        bills = sorted(path.name for path in site.glob("whimbrel-*.dist-info/sboms/*.cdx.json"))
+        if bills != ["auditwheel.cdx.json", "whimbrel.cdx.json"]:
+            sys.exit(f"check_wheel: bills of materials {bills}, expected whimbrel's own and auditwheel's")
 
         recordings = scratch / "recordings"
         synthesize = [ROOT / "examples/dawn_chorus/synthesize.py", "--recordings", 3, "--seconds", 20, "-o", recordings]
