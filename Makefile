@@ -5,13 +5,14 @@
 #   make bench   the tables of docs/performance.md, each against its peer, on this machine
 #   make lint    formatting, clang-tidy, ruff, the include rule
 #   make wheel   dist/whimbrel-*.whl, tried in a fresh virtual environment
+#   make lock    requirements/*.lock, after a change of requirements/*.txt
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET := release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: demo test build bench lint wheel format asan tsan setup setup-dev
+.PHONY: demo test build bench lint wheel format asan tsan setup setup-dev lock
 
 setup:
 	@scripts/setup
@@ -45,6 +46,9 @@ asan tsan: setup-dev
 	@cmake --preset $@ >/dev/null
 	@cmake --build --preset $@ --parallel $(JOBS)
 	ctest --preset $@ --parallel $(JOBS) --output-on-failure
+
+lock:
+	@scripts/lock
 
 format: setup-dev
 	.venv/bin/clang-format -i $$(git ls-files '*.cc' '*.h')
