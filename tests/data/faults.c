@@ -1,6 +1,7 @@
 // Preloaded (LD_PRELOAD) by the fault tests: makes the system fail as its environment says.
 //   FAULT_FILES      which files are read badly: those whose path holds this text
 //   FAULT_EIO_AFTER  reading them fails with EIO from this byte on
+//   FAULT_HANG_AFTER  reading them never comes back from this byte on
 //   FAULT_SHORT      reads of them give an odd number of bytes, and every third one is interrupted (EINTR)
 //   FAULT_CLOCK_S    the wall clock jumps by so many seconds, back and forth, at every call
 #define _GNU_SOURCE
@@ -30,6 +31,8 @@ static int is_bad(int fd) {
 static ssize_t allowed(int fd, size_t count, off_t at) {
   static unsigned calls;
   if (!is_bad(fd)) return (ssize_t)count;
+  if (getenv("FAULT_HANG_AFTER") != NULL && at >= atoll(getenv("FAULT_HANG_AFTER")))
+    for (;;) pause();
   if (getenv("FAULT_SHORT") != NULL && count > 0) {
     const unsigned call = __sync_add_and_fetch(&calls, 1);
     if (call % 3 == 0) {
