@@ -5,6 +5,7 @@
 #   make bench   the tables of docs/performance.md, each against its peer, on this machine
 #   make lint    formatting, clang-tidy, ruff, the include rule
 #   make wheel   dist/whimbrel-*.whl, tried in a fresh virtual environment
+#   make soak MINUTES=5   repeated runs with random faults: the same bytes, memory that stays flat
 #   make lock    requirements/*.lock, after a change of requirements/*.txt
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
@@ -12,7 +13,7 @@ PRESET := release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: demo test build bench lint wheel format asan tsan setup setup-dev lock
+.PHONY: demo test build bench soak lint wheel format asan tsan setup setup-dev lock
 
 setup:
 	@scripts/setup
@@ -37,6 +38,10 @@ test: build-all
 
 bench: build-all
 	$(PYTHON) bench/run.py --build $(BUILD)
+
+MINUTES ?= 5
+soak: build-all
+	@PYTHONPATH=$(BUILD)/python:tests/data $(PYTHON) tests/soak.py --whimbrel $(BUILD)/whimbrel --minutes $(MINUTES)
 
 wheel: setup-dev build
 	@JOBS=$(JOBS) scripts/build-wheel
