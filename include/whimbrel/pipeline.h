@@ -174,6 +174,8 @@ struct MemberResult {
   bool opened = true;  // false: the time budget left no time to open it
   double probe_difference = 0;
   bool rows_independent = true;
+  std::int64_t retried = 0;     // batches on which its engine failed and this one did not:
+  std::string fallback_engine;  // empty: none
 };
 
 /// A member that a time budget dropped for the windows to come, or took back.

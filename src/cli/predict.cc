@@ -102,6 +102,14 @@ void print_budget(const PredictResult& result) {
              result.rows_filled > 0 ? "; their rows hold the mean of each class" : "");
 }
 
+void print_retried(const PredictResult& result) {
+  for (const auto& member : result.members) {
+    if (member.retried == 0) continue;
+    fmt::print(stderr, "engine: {} failed on {} batch{} of {}, which {} ran instead\n", member.engine, member.retried,
+               member.retried == 1 ? "" : "es", member.name, member.fallback_engine);
+  }
+}
+
 /// Names on stderr what is missing from the output. Reasons were logged when they happened.
 void print_missing(const PredictResult& result) {
   if (result.count(RecordingState::done) == result.recordings.size()) return;
@@ -157,6 +165,7 @@ int run(Arguments& arguments) {
     print_summary(result);
   }
   print_budget(result);
+  print_retried(result);
   print_missing(result);
   return result.count(RecordingState::done) == result.recordings.size() ? 0 : 1;
 }

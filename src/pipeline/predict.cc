@@ -114,7 +114,6 @@ PredictResult run_over(const std::vector<RecordingName>& names, const Setup& set
   Run run(options, setup.ensemble, names, writer, setup.workers, budget.get(), std::move(workload));
   run.run();
   run.fill(result);
-  result.members = describe_members(setup.ensemble);
   for (const auto& label : setup.ensemble.labels) result.labels.push_back(label.text);
   result.wall_s = seconds_between(options.start, Clock::now());
   result.cpu_s = process_cpu_s() - cpu_before_s;

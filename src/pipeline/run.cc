@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <thread>
+
+#include "pipeline/run_record.h"
 
 namespace whimbrel {
 namespace {
@@ -47,10 +48,6 @@ void note(const WindowStream& stream, RecordingResult& result) {
   result.error = stream.error();
 }
 
-bool is_finite(std::span<const float> row) {
-  return std::ranges::all_of(row, [](float value) { return std::isfinite(value); });
-}
-
 }  // namespace
 
 Run::Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<RecordingName> names, ResultWriter& writer,
@@ -70,7 +67,17 @@ Run::Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<Re
       begin_(Clock::now()),
       timeline_(begin_) {
   for (std::size_t i = 0; i < names_.size(); ++i) results_[i].path = names_[i].path;
+  make_fallbacks();
   expected_.resize(names_.size());
+}
+
+/// One for each session, which copies of a member share.
+void Run::make_fallbacks() {
+  for (const auto& member : ensemble_.members) {
+    const auto same = std::ranges::find(ensemble_.members, member.session, &Member::session) - ensemble_.members.begin();
+    const auto known = static_cast<std::size_t>(same);
+    fallbacks_.push_back(known < fallbacks_.size() ? fallbacks_[known] : std::make_shared<Fallback>(member, workers_));
+  }
 }
 
 void Run::run() {
@@ -85,6 +92,13 @@ void Run::run() {
 void Run::fill(PredictResult& result) {
   add_times(result.stages, times_);
   result.timeline = timeline_.take();
+  result.members = describe_members(ensemble_);
+  for (std::size_t m = 0; m < fallbacks_.size(); ++m) {
+    auto& member = result.members[m];
+    if (member.shift_s != 0 || fallbacks_[m]->batches() == 0) continue;
+    member.retried = fallbacks_[m]->batches();
+    member.fallback_engine = fallbacks_[m]->other().engine;
+  }
   result.windows = collector_.windows();
   result.windows_read = windows_read_;
   result.cancelled = cancelled();
@@ -212,6 +226,7 @@ void Run::end_of(const RecordingSource& source) {
 }
 
 void Run::fail(std::size_t recording, const std::string& reason) {
+  if (collector_.status(recording) == Collector::Status::abandoned) return;  // and its first reason was logged
   collector_.abandon(recording, reason);
   log(LogLevel::warning, reason);
 }
@@ -224,20 +239,21 @@ void Run::infer(const Scheduler::Infer& task, Runners& runners, StageTimes& time
   const auto begin = Clock::now();
   const auto& member = ensemble_.members[task.member];
   auto& runner = runners[task.member];
-  if (!runner) runner = std::make_unique<MemberRunner>(ensemble_, member);
-  auto rows = runner->run(task.windows);
+  if (!runner) runner = std::make_unique<MemberRunner>(ensemble_, member, *fallbacks_[task.member]);
+  auto batch = runner->run(task.windows);
   const bool is_gate = ensemble_.cascade && task.member == ensemble_.cascade->gate;
   std::vector<WindowPtr> admitted;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (std::size_t i = 0; i < task.windows.size(); ++i) {
     const auto& window = *task.windows[i];
-    if (!is_finite(rows[i])) {
-      fail(window.recording, fmt::format("{}: model {} gave a score that is not finite for window {}",
-                                         names_[window.recording].path.string(), member.manifest.name, window.index));
+    auto& row = batch.rows[i];
+    if (row.empty()) {
+      fail(window.recording,
+           fmt::format("{}: window {}: {}", names_[window.recording].path.string(), window.index, batch.reason));
       continue;
     }
-    const bool passes = is_gate && passes_gate(rows[i]);
+    const bool passes = is_gate && passes_gate(row);
     if (passes) admitted.push_back(task.windows[i]);
-    collector_.add(task.member, window, std::move(rows[i]), passes);
+    collector_.add(task.member, window, std::move(row), passes);
   }
   if (!admitted.empty()) scheduler_.admit(admitted);
   scheduler_.inferred();

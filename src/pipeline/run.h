@@ -38,6 +38,7 @@ class Run {
   bool cancelled() const { return options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed); }
   bool out_of_time() const { return out_of_time_.load(std::memory_order_relaxed); }
 
+  void make_fallbacks();
   void work();
   bool do_next(Runners& runners, StageTimes& times);
   void perform(Scheduler::Task& task, Runners& runners, StageTimes& times);
@@ -68,6 +69,8 @@ class Run {
   Collector collector_;
   std::atomic<bool> out_of_time_{false};
   std::atomic<std::int64_t> windows_read_{0};
+
+  std::vector<std::shared_ptr<Fallback>> fallbacks_;  // per member
 
   const float gate_threshold_;
 

@@ -59,6 +59,10 @@ Json member_json(const MemberResult& member) {
       {"engine", member.engine}, {"engine_version", member.engine_version},     {"batch", member.batch},
       {"weight", member.weight}, {"probe_difference", member.probe_difference}, {"rows_independent", member.rows_independent}};
   if (member.shift_s != 0) json["shift_s"] = member.shift_s;
+  if (member.retried > 0) {
+    json["retried_batches"] = member.retried;
+    json["fallback_engine"] = member.fallback_engine;
+  }
   return json;
 }
 
@@ -108,25 +112,25 @@ Json timeline_json(const StageTimeline& timeline) {
 Json summary_json(const PredictResult& result) {
   const double busy = result.wall_s - result.stages.start_s;
   return {{"recordings", result.recordings.size()},
-          {"done", result.count(RecordingState::done)},
-          {"partial", result.count(RecordingState::partial)},
-          {"failed", result.count(RecordingState::failed)},
-          {"cancelled", result.count(RecordingState::cancelled)},
-          {"windows", result.windows},
-          {"rows_filled", result.rows_filled},
-          {"wall_s", result.wall_s},
-          {"cpu_s", result.cpu_s},
-          {"windows_per_s", busy > 0 ? static_cast<double>(result.windows) / busy : 0.0},
-          {"peak_rss_bytes", result.peak_rss_bytes},
-          {"stopped_early", result.cancelled},
-          {"timeline", timeline_json(result.timeline)},
-          {"stages",
-           {{"start_s", result.stages.start_s},
-            {"decode_s", result.stages.decode_s},
-            {"front_end_s", result.stages.front_end_s},
-            {"infer_s", result.stages.infer_s},
-            {"write_s", result.stages.write_s},
-            {"wait_s", result.stages.wait_s}}}};
+               {"done", result.count(RecordingState::done)},
+               {"partial", result.count(RecordingState::partial)},
+               {"failed", result.count(RecordingState::failed)},
+               {"cancelled", result.count(RecordingState::cancelled)},
+               {"windows", result.windows},
+               {"rows_filled", result.rows_filled},
+               {"wall_s", result.wall_s},
+               {"cpu_s", result.cpu_s},
+               {"windows_per_s", busy > 0 ? static_cast<double>(result.windows) / busy : 0.0},
+               {"peak_rss_bytes", result.peak_rss_bytes},
+               {"stopped_early", result.cancelled},
+               {"timeline", timeline_json(result.timeline)},
+               {"stages",
+                {{"start_s", result.stages.start_s},
+                 {"decode_s", result.stages.decode_s},
+                 {"front_end_s", result.stages.front_end_s},
+                 {"infer_s", result.stages.infer_s},
+                 {"write_s", result.stages.write_s},
+                 {"wait_s", result.stages.wait_s}}}};
 }
 
 /// A run may have other windows than were planned: rates compare.
