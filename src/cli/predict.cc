@@ -25,6 +25,7 @@ struct Arguments {
   std::string shard;
   std::string plan;
   std::string budget;
+  std::string max_memory;
   std::string mean;
   std::string prior;
   bool json = false;
@@ -148,6 +149,7 @@ int run(Arguments& arguments) {
   options.models = find_models(arguments.models);
   if (!arguments.plan.empty()) apply_plan(read_plan(arguments.plan), options);
   if (!arguments.budget.empty()) options.budget_s = duration_from_string(arguments.budget);
+  if (!arguments.max_memory.empty()) options.max_memory_bytes = size_from_string(arguments.max_memory);
   parse_words(arguments, options);
   const auto parquet = take_parquet(options);
   options.cancel = &stop_on_signals();
@@ -216,6 +218,8 @@ Verb add_predict(CLI::App& root) {
   app->add_option("--budget", arguments->budget,
                   "Finish within this time of the start, such as 2h or 90min: members are dropped where it gets short, and a "
                   "complete output is there in any case");
+  app->add_option("--max-memory", arguments->max_memory,
+                  "Stay within this memory, such as 2G or 500M: fewer workers, and a clean early end where one does not fit");
   app->add_option("--engine", o.engine, "auto, onnxruntime, openvino or torchscript")->capture_default_str();
   app->add_option("--threads", o.threads, "Workers; default: one per core that this process may use")
       ->check(CLI::Range(1, 1024));

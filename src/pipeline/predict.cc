@@ -8,6 +8,7 @@
 
 #include "pipeline/formats_text.h"
 #include "pipeline/inputs.h"
+#include "pipeline/memory.h"
 #include "pipeline/run.h"
 #include "pipeline/run_record.h"
 
@@ -96,6 +97,7 @@ Setup load(const PredictOptions& options) {
 void open(Setup& setup, const PredictOptions& options) {
   open_sessions(setup.ensemble, options, setup.workers);
   add_shifts(setup.ensemble, setup.post.tta_shifts_s);
+  if (options.max_memory_bytes > 0) setup.workers = workers_that_fit(setup.ensemble, options.max_memory_bytes, setup.workers);
 }
 
 /// @param cpu_before_s  that other work of this process has used

@@ -68,6 +68,7 @@ Run::Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<Re
       timeline_(begin_) {
   for (std::size_t i = 0; i < names_.size(); ++i) results_[i].path = names_[i].path;
   make_fallbacks();
+  if (options.max_memory_bytes > 0) memory_.emplace(options.max_memory_bytes, workers);
   expected_.resize(names_.size());
 }
 
@@ -102,6 +103,7 @@ void Run::fill(PredictResult& result) {
   result.windows = collector_.windows();
   result.windows_read = windows_read_;
   result.cancelled = cancelled();
+  if (memory_) result.stop_reason = memory_->reason();
   result.out_of_time = out_of_time();
   result.recordings = std::move(results_);
   result.rows_filled = writer_.rows_filled();
@@ -125,7 +127,22 @@ void Run::work() {
   add_times(times_, times);
 }
 
+/// False: this worker ends, so that there is memory for the others.
+bool Run::fits_memory() {
+  if (!memory_) return true;
+  const auto verdict = memory_->look(Clock::now());
+  if (verdict == MemoryGuard::Verdict::go_on) return true;
+  if (verdict == MemoryGuard::Verdict::stop) {
+    out_of_memory_ = true;
+    scheduler_.stop();
+  } else if (budget_ != nullptr) {
+    budget_->set_workers(memory_->workers());
+  }
+  return false;
+}
+
 bool Run::do_next(Runners& runners, StageTimes& times) {
+  if (!fits_memory()) return false;
   if (cancelled()) scheduler_.stop();
   const auto asked = Clock::now();
   auto task = scheduler_.next();

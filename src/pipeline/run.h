@@ -5,12 +5,14 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "pipeline/budget.h"
 #include "pipeline/collector.h"
 #include "pipeline/ensemble.h"
 #include "pipeline/member_runner.h"
+#include "pipeline/memory.h"
 #include "pipeline/result_writer.h"
 #include "pipeline/scheduler.h"
 #include "pipeline/source.h"
@@ -35,11 +37,14 @@ class Run {
  private:
   using Runners = std::vector<std::unique_ptr<MemberRunner>>;
 
-  bool cancelled() const { return options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed); }
+  bool cancelled() const {
+    return out_of_memory_ || (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed));
+  }
   bool out_of_time() const { return out_of_time_.load(std::memory_order_relaxed); }
 
   void make_fallbacks();
   void work();
+  bool fits_memory();
   bool do_next(Runners& runners, StageTimes& times);
   void perform(Scheduler::Task& task, Runners& runners, StageTimes& times);
   void open(std::size_t recording, StageTimes& times);
@@ -68,6 +73,8 @@ class Run {
   Scheduler scheduler_;
   Collector collector_;
   std::atomic<bool> out_of_time_{false};
+  std::optional<MemoryGuard> memory_;
+  std::atomic<bool> out_of_memory_{false};
   std::atomic<std::int64_t> windows_read_{0};
 
   std::vector<std::shared_ptr<Fallback>> fallbacks_;  // per member

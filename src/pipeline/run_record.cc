@@ -40,6 +40,7 @@ Json settings_json(const PredictOptions& options, const PredictResult& result) {
   return {{"folder", std::filesystem::current_path(unknown).string()},
           {"engine", options.engine},
           {"workers", result.workers},
+          {"max_memory_bytes", options.max_memory_bytes},
           {"window_hop_s", options.window_hop_s},
           {"formats", options.formats},
           {"threshold", options.threshold},
@@ -111,7 +112,7 @@ Json timeline_json(const StageTimeline& timeline) {
 
 Json summary_json(const PredictResult& result) {
   const double busy = result.wall_s - result.stages.start_s;
-  return {{"recordings", result.recordings.size()},
+  Json json = {{"recordings", result.recordings.size()},
                {"done", result.count(RecordingState::done)},
                {"partial", result.count(RecordingState::partial)},
                {"failed", result.count(RecordingState::failed)},
@@ -131,6 +132,8 @@ Json summary_json(const PredictResult& result) {
                  {"infer_s", result.stages.infer_s},
                  {"write_s", result.stages.write_s},
                  {"wait_s", result.stages.wait_s}}}};
+  if (!result.stop_reason.empty()) json["stop_reason"] = result.stop_reason;
+  return json;
 }
 
 /// A run may have other windows than were planned: rates compare.
