@@ -70,6 +70,16 @@ double seconds_between(Clock::time_point from, Clock::time_point to);
 /// @throws Error{invalid_argument} for anything else, and for what is not above 0
 double duration_from_string(std::string_view text);
 
+/// Bytes of "2G", "500M", "1.5GB", "512Mi" or "1000000"; k, M, G, T are powers of 1000, Ki, Mi, Gi, Ti of 1024.
+/// @throws Error{invalid_argument} for anything else, and for what is less than a byte
+std::int64_t size_from_string(std::string_view text);
+
+/// "812 MB", rounded up; "12.3 GB".
+std::string size_to_string(std::int64_t bytes);
+
+/// Memory that this process has resident now, from /proc; 0 where that cannot be read.
+std::int64_t resident_bytes();
+
 /// Most memory that this process ever had resident.
 std::int64_t peak_rss_bytes();
 

@@ -109,8 +109,10 @@ struct PredictOptions {
   Prediction* keep = nullptr;   // receives what is found; then nothing is written, and formats and out_dir do not count
   std::string engine = "auto";  // or an engine's name
   int threads = 0;              // workers; 0: one per core allowed
-  int batch = 0;                // windows an inference; 0: chosen with the engine
-  double window_hop_s = 0;      // 0: the manifest's
+  /// As many workers as fit, fewer while it is passed, and a clean early end where one still passes it; 0: no limit.
+  std::int64_t max_memory_bytes = 0;
+  int batch = 0;            // windows an inference; 0: chosen with the engine
+  double window_hop_s = 0;  // 0: the manifest's
   std::vector<std::string> formats = {"csv"};
   double threshold = 0.1;  // detections are scores at or above it
   int top_k = 0;           // most detections a window; 0: all
@@ -186,6 +188,8 @@ struct MemberResult {
   bool opened = true;  // false: the time budget left no time to open it
   double probe_difference = 0;
   bool rows_independent = true;
+  std::int64_t retried = 0;     // batches on which its engine failed and this one did not:
+  std::string fallback_engine;  // empty: none
 };
 
 /// A member that a time budget dropped for the windows to come, or took back.
@@ -213,7 +217,8 @@ struct PredictResult {
   std::int64_t peak_rss_bytes = 0;
   StageTimes stages;
   StageTimeline timeline;
-  bool cancelled = false;
+  bool cancelled = false;    // asked to stop, or stopped by itself:
+  std::string stop_reason;   // why by itself
   bool out_of_time = false;  // the budget ended before all windows were scored by at least one member
   std::vector<BudgetChange> budget_changes;
 

@@ -69,6 +69,7 @@ PredictOptions options_of(const nb::list& models, const nb::dict& words) {
   options.models = find_models(strings_of(models));
   set(words, "engine", options.engine);
   set(words, "threads", options.threads);
+  if (words.contains("max_memory")) options.max_memory_bytes = size_from_string(nb::cast<std::string>(words["max_memory"]));
   set(words, "batch", options.batch);
   set(words, "hop_s", options.window_hop_s);
   set(words, "threshold", options.threshold);

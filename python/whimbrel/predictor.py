@@ -41,6 +41,7 @@ class Predictor:
         engine: str = "auto",
         threads: int | None = None,
         *,
+        max_memory: str | None = None,
         batch: int | None = None,
         hop_s: float | None = None,
         threshold: float = 0.1,
@@ -66,6 +67,7 @@ class Predictor:
                               `whimbrel plan`
         @param engine         "auto", "onnxruntime", "openvino" or "torchscript"
         @param threads        workers; None: one per core that this process may use
+        @param max_memory     of the whole process, such as "2G": fewer workers, and an early end where one does not fit
         @param batch          windows an inference; None: chosen with the engine
         @param hop_s          seconds from window to window; None: the manifest's
         @param threshold      detections are scores at or above it
@@ -77,6 +79,7 @@ class Predictor:
         words = {
             "engine": engine,
             "threads": threads,
+            "max_memory": max_memory,
             "batch": batch,
             "hop_s": hop_s,
             "threshold": threshold,

@@ -25,6 +25,7 @@ struct Arguments {
   std::string shard;
   std::string plan;
   std::string budget;
+  std::string max_memory;
   std::string mean;
   std::string prior;
   std::string resume;
@@ -105,6 +106,14 @@ void print_budget(const PredictResult& result) {
                   result.rows_filled > 0 ? "; their rows hold the mean of each class" : ""));
 }
 
+void print_retried(const PredictResult& result) {
+  for (const auto& member : result.members) {
+    if (member.retried == 0) continue;
+    say(fmt::format("engine: {} failed on {} batch{} of {}, which {} ran instead\n", member.engine, member.retried,
+                    member.retried == 1 ? "" : "es", printable(member.name), member.fallback_engine));
+  }
+}
+
 /// Names on stderr what is missing from the output. Reasons were logged when they happened.
 void print_missing(const PredictResult& result) {
   if (result.count(RecordingState::done) == result.recordings.size()) return;
@@ -144,6 +153,7 @@ int run(Arguments& arguments) {
   if (!arguments.plan.empty()) apply_plan(read_plan(arguments.plan), options);
   if (!arguments.budget.empty()) options.budget_s = duration_from_string(arguments.budget);
   if (!arguments.decode_timeout.empty()) options.decode_timeout_s = duration_from_string(arguments.decode_timeout);
+  if (!arguments.max_memory.empty()) options.max_memory_bytes = size_from_string(arguments.max_memory);
   parse_words(arguments, options);
   const auto parquet = take_parquet(options);
   options.cancel = &stop_on_signals();
@@ -161,6 +171,7 @@ int run(Arguments& arguments) {
     print_summary(result);
   }
   print_budget(result);
+  print_retried(result);
   print_missing(result);
   return result.count(RecordingState::done) == result.recordings.size() ? 0 : 1;
 }
@@ -211,6 +222,8 @@ Verb add_predict(CLI::App& root) {
   app->add_option("--budget", arguments->budget,
                   "Finish within this time of the start, such as 2h or 90min: members are dropped where it gets short, and a "
                   "complete output is there in any case");
+  app->add_option("--max-memory", arguments->max_memory,
+                  "Stay within this memory, such as 2G or 500M: fewer workers, and a clean early end where one does not fit");
   app->add_option("--engine", o.engine, "auto, onnxruntime, openvino or torchscript")->capture_default_str();
   app->add_option("--threads", o.threads, "Workers; default: one per core that this process may use")
       ->check(CLI::Range(1, 1024));

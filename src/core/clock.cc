@@ -61,6 +61,12 @@ std::int64_t peak_rss_bytes() {
   return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
+std::int64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::int64_t all = 0, resident = 0;  // in pages (proc(5))
+  return file >> all >> resident ? resident * sysconf(_SC_PAGESIZE) : 0;
+}
+
 double process_cpu_s() { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
 
 double thread_cpu_s() { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }

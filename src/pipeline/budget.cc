@@ -29,8 +29,8 @@ Budget::Budget(Clock::time_point begin, Clock::time_point deadline, std::vector<
     : begin_(begin),
       deadline_(deadline),
       members_(std::move(members)),
-      workers_(workers),
       memory_s_(std::clamp(0.02 * seconds_between(begin, deadline), 0.5, 10.0)),
+      workers_(workers),
       total_(windows),
       inference_(members_.size()),
       pending_(members_.size()),
@@ -83,6 +83,11 @@ void Budget::wrote(std::int64_t windows, double seconds) {
 void Budget::expect_more(std::int64_t windows) {
   const std::lock_guard lock(mutex_);
   total_ += windows;
+}
+
+void Budget::set_workers(int workers) {
+  const std::lock_guard lock(mutex_);
+  workers_ = workers;
 }
 
 double Budget::cost_s(std::size_t member) const {

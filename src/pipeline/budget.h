@@ -40,6 +40,9 @@ class Budget {
   /// The run turns out to have so many more (or fewer) windows than expected.
   void expect_more(std::int64_t windows);
 
+  /// So many go on.
+  void set_workers(int workers);
+
   /// Who scores the windows that are read next; what changed since the last call is told by dropped().
   std::shared_ptr<const MemberSet> members(Clock::time_point now);
   /// Members dropped by the last decision, once.
@@ -69,10 +72,10 @@ class Budget {
   const Clock::time_point begin_;
   const Clock::time_point deadline_;
   const std::vector<BudgetMember> members_;
-  const double workers_;
   const double memory_s_;  // over which the machine's present speed is averaged
 
   mutable std::mutex mutex_;  // guards all below
+  double workers_;
   std::int64_t total_;
   std::int64_t read_windows_ = 0;
   std::int64_t written_ = 0;

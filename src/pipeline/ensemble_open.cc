@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "pipeline/ensemble.h"
+#include "pipeline/memory.h"
 #include "pipeline/settings.h"
 #include "whimbrel/io.h"
 
@@ -168,6 +169,7 @@ void open_sessions(Ensemble& ensemble, const PredictOptions& options, int worker
       continue;
     }
     open_member(ensemble, m, options, workers);
+    check_memory(options.max_memory_bytes, "after opening " + member.manifest.model_path.string());
     open_s += seconds_between(begin, Clock::now());
     bytes += own_bytes;
   }

@@ -9,6 +9,7 @@
 #include "pipeline/desk.h"
 #include "pipeline/formats_text.h"
 #include "pipeline/inputs.h"
+#include "pipeline/memory.h"
 #include "pipeline/resume.h"
 #include "pipeline/run.h"
 #include "pipeline/run_record.h"
@@ -108,12 +109,15 @@ Setup load(const PredictOptions& options) {
 }
 
 /// Models take seconds to load, and a user may want to stop then too.
-void open(const Setup& setup, const PredictOptions& options) {
-  const auto open_all = [setup, options] {
-    open_sessions(*setup.ensemble, options, setup.workers);
-    add_shifts(*setup.ensemble, setup.post.tta_shifts_s);
+void open(Setup& setup, const PredictOptions& options) {
+  const auto workers = std::make_shared<int>(setup.workers);
+  const auto open_all = [ensemble = setup.ensemble, shifts_s = setup.post.tta_shifts_s, options, workers] {
+    open_sessions(*ensemble, options, *workers);
+    add_shifts(*ensemble, shifts_s);
+    if (options.max_memory_bytes > 0) *workers = workers_that_fit(*ensemble, options.max_memory_bytes, *workers);
   };
   call_unless_cancelled(open_all, options.cancel, kStopWithin_s);
+  setup.workers = *workers;
 }
 
 /// @param cpu_before_s  that other work of this process has used
@@ -134,7 +138,6 @@ PredictResult run_over(const std::vector<RecordingName>& names, const Setup& set
           std::move(workload));
   run.run();
   run.fill(result);
-  result.members = describe_members(*setup.ensemble);
   for (const auto& label : setup.ensemble->labels) result.labels.push_back(label.text);
   result.wall_s = seconds_between(options.start, Clock::now());
   result.cpu_s = process_cpu_s() - cpu_before_s;

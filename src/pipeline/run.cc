@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <thread>
+
+#include "pipeline/run_record.h"
 
 namespace whimbrel {
 namespace {
@@ -38,10 +39,6 @@ void note(const WindowStream& stream, RecordingResult& result) {
   result.error = stream.error();
 }
 
-bool is_finite(std::span<const float> row) {
-  return std::ranges::all_of(row, [](float value) { return std::isfinite(value); });
-}
-
 }  // namespace
 
 Run::Run(const PredictOptions& options, std::shared_ptr<const Ensemble> ensemble, std::vector<RecordingName> names,
@@ -66,7 +63,18 @@ Run::Run(const PredictOptions& options, std::shared_ptr<const Ensemble> ensemble
       begin_(Clock::now()),
       timeline_(begin_) {
   for (std::size_t i = 0; i < names_.size(); ++i) results_[i].path = names_[i].path;
+  make_fallbacks();
+  if (options.max_memory_bytes > 0) memory_.emplace(options.max_memory_bytes, workers);
   expected_.resize(names_.size());
+}
+
+/// One for each session, which copies of a member share.
+void Run::make_fallbacks() {
+  for (const auto& member : ensemble_.members) {
+    const auto same = std::ranges::find(ensemble_.members, member.session, &Member::session) - ensemble_.members.begin();
+    const auto known = static_cast<std::size_t>(same);
+    fallbacks_.push_back(known < fallbacks_.size() ? fallbacks_[known] : std::make_shared<Fallback>(member, workers_));
+  }
 }
 
 void Run::fill(PredictResult& result) {
@@ -74,8 +82,16 @@ void Run::fill(PredictResult& result) {
   result.timeline = timeline_.take();
   result.windows_resumed = windows_resumed_;
   result.windows = collector_.windows() + windows_resumed_;
+  result.members = describe_members(ensemble_);
+  for (std::size_t m = 0; m < fallbacks_.size(); ++m) {
+    auto& member = result.members[m];
+    if (member.shift_s != 0 || fallbacks_[m]->batches() == 0) continue;
+    member.retried = fallbacks_[m]->batches();
+    member.fallback_engine = fallbacks_[m]->other().engine;
+  }
   result.windows_read = windows_read_;
   result.cancelled = cancelled();
+  if (memory_) result.stop_reason = memory_->reason();
   result.out_of_time = out_of_time();
   result.recordings = std::move(results_);
   result.rows_filled = writer_.rows_filled();
@@ -83,7 +99,22 @@ void Run::fill(PredictResult& result) {
   if (budget_ != nullptr) result.budget_changes = budget_->changes();
 }
 
+/// False: this worker ends, so that there is memory for the others.
+bool Run::fits_memory() {
+  if (!memory_) return true;
+  const auto verdict = memory_->look(Clock::now());
+  if (verdict == MemoryGuard::Verdict::go_on) return true;
+  if (verdict == MemoryGuard::Verdict::stop) {
+    out_of_memory_ = true;
+    scheduler_.stop();
+  } else if (budget_ != nullptr) {
+    budget_->set_workers(memory_->workers());
+  }
+  return false;
+}
+
 bool Run::do_next(Desk& desk, Runners& runners, StageTimes& times) {
+  if (!fits_memory()) return false;
   if (cancelled()) scheduler_.stop();
   const auto asked = Clock::now();
   auto task = scheduler_.next();
@@ -251,6 +282,7 @@ void Run::note_change(std::size_t recording) {
 }
 
 void Run::fail(std::size_t recording, const std::string& reason) {
+  if (collector_.status(recording) == Collector::Status::abandoned) return;  // and its first reason was logged
   collector_.abandon(recording, reason);
   log(LogLevel::warning, reason);
 }
@@ -263,22 +295,24 @@ void Run::infer(Desk& desk, const Scheduler::Infer& task, Runners& runners, Stag
   const auto begin = Clock::now();
   const auto& member = ensemble_.members[task.member];
   auto& runner = runners[task.member];
-  auto rows = desk.watched(Work::inference, {}, [&runner, &member, &task, &ensemble = ensemble_] {
-    if (!runner) runner = std::make_unique<MemberRunner>(ensemble, member);
-    return runner->run(task.windows);
-  });
+  auto batch =
+      desk.watched(Work::inference, {}, [&runner, &member, &task, &ensemble = ensemble_, fallback = fallbacks_[task.member]] {
+        if (!runner) runner = std::make_unique<MemberRunner>(ensemble, member, fallback);
+        return runner->run(task.windows);
+      });
   const bool is_gate = ensemble_.cascade && task.member == ensemble_.cascade->gate;
   std::vector<WindowPtr> admitted;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (std::size_t i = 0; i < task.windows.size(); ++i) {
     const auto& window = *task.windows[i];
-    if (!is_finite(rows[i])) {
-      fail(window.recording, fmt::format("{}: model {} gave a score that is not finite for window {}",
-                                         names_[window.recording].path.string(), member.manifest.name, window.index));
+    auto& row = batch.rows[i];
+    if (row.empty()) {
+      fail(window.recording,
+           fmt::format("{}: window {}: {}", names_[window.recording].path.string(), window.index, batch.reason));
       continue;
     }
-    const bool passes = is_gate && passes_gate(rows[i]);
+    const bool passes = is_gate && passes_gate(row);
     if (passes) admitted.push_back(task.windows[i]);
-    if (collector_.add(task.member, window, std::move(rows[i]), passes)) journal(window.recording);
+    if (collector_.add(task.member, window, std::move(row), passes)) journal(window.recording);
   }
   if (!admitted.empty()) scheduler_.admit(admitted);
   scheduler_.inferred();

@@ -16,6 +16,7 @@
 #include "pipeline/desk.h"
 #include "pipeline/ensemble.h"
 #include "pipeline/member_runner.h"
+#include "pipeline/memory.h"
 #include "pipeline/result_writer.h"
 #include "pipeline/scheduler.h"
 #include "pipeline/source.h"
@@ -42,7 +43,9 @@ class Run {
  private:
   using Runners = std::vector<std::unique_ptr<MemberRunner>>;
 
-  bool cancelled() const { return options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed); }
+  bool cancelled() const {
+    return out_of_memory_ || (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed));
+  }
   bool out_of_time() const { return out_of_time_.load(std::memory_order_relaxed); }
 
   struct WorkerAtDesk {
@@ -51,12 +54,14 @@ class Run {
     bool left_behind = false;
   };
 
+  void make_fallbacks();
   void start_worker();
   void wait();
   void look_after_workers();
   double decode_timeout_s() const;
   void leave_behind(WorkerAtDesk& worker, bool run_ends, const std::vector<std::size_t>& recordings);
   void work(Desk& desk);
+  bool fits_memory();
   bool do_next(Desk& desk, Runners& runners, StageTimes& times);
   void perform(Desk& desk, Scheduler::Task& task, Runners& runners, StageTimes& times);
   void open(Desk& desk, std::size_t recording, StageTimes& times);
@@ -90,8 +95,12 @@ class Run {
   Scheduler scheduler_;
   Collector collector_;
   std::atomic<bool> out_of_time_{false};
+  std::optional<MemoryGuard> memory_;
+  std::atomic<bool> out_of_memory_{false};
   std::atomic<std::int64_t> windows_read_{0};
   std::atomic<std::int64_t> windows_resumed_{0};
+
+  std::vector<std::shared_ptr<Fallback>> fallbacks_;  // per member
 
   const float gate_threshold_;
 

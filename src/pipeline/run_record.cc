@@ -40,6 +40,7 @@ Json settings_json(const PredictOptions& options, const PredictResult& result) {
   return {{"folder", std::filesystem::current_path(unknown).string()},
           {"engine", options.engine},
           {"workers", result.workers},
+          {"max_memory_bytes", options.max_memory_bytes},
           {"window_hop_s", options.window_hop_s},
           {"formats", options.formats},
           {"threshold", options.threshold},
@@ -59,6 +60,10 @@ Json member_json(const MemberResult& member) {
       {"engine", member.engine}, {"engine_version", member.engine_version},     {"batch", member.batch},
       {"weight", member.weight}, {"probe_difference", member.probe_difference}, {"rows_independent", member.rows_independent}};
   if (member.shift_s != 0) json["shift_s"] = member.shift_s;
+  if (member.retried > 0) {
+    json["retried_batches"] = member.retried;
+    json["fallback_engine"] = member.fallback_engine;
+  }
   return json;
 }
 
@@ -108,27 +113,29 @@ Json timeline_json(const StageTimeline& timeline) {
 
 Json summary_json(const PredictResult& result) {
   const double busy = result.wall_s - result.stages.start_s;
-  return {{"recordings", result.recordings.size()},
-          {"done", result.count(RecordingState::done)},
-          {"partial", result.count(RecordingState::partial)},
-          {"failed", result.count(RecordingState::failed)},
-          {"cancelled", result.count(RecordingState::cancelled)},
-          {"windows", result.windows},
-          {"windows_resumed", result.windows_resumed},
-          {"rows_filled", result.rows_filled},
-          {"wall_s", result.wall_s},
-          {"cpu_s", result.cpu_s},
-          {"windows_per_s", busy > 0 ? static_cast<double>(result.windows - result.windows_resumed) / busy : 0.0},
-          {"peak_rss_bytes", result.peak_rss_bytes},
-          {"stopped_early", result.cancelled},
-          {"timeline", timeline_json(result.timeline)},
-          {"stages",
-           {{"start_s", result.stages.start_s},
-            {"decode_s", result.stages.decode_s},
-            {"front_end_s", result.stages.front_end_s},
-            {"infer_s", result.stages.infer_s},
-            {"write_s", result.stages.write_s},
-            {"wait_s", result.stages.wait_s}}}};
+  Json json = {{"recordings", result.recordings.size()},
+               {"done", result.count(RecordingState::done)},
+               {"partial", result.count(RecordingState::partial)},
+               {"failed", result.count(RecordingState::failed)},
+               {"cancelled", result.count(RecordingState::cancelled)},
+               {"windows", result.windows},
+               {"windows_resumed", result.windows_resumed},
+               {"rows_filled", result.rows_filled},
+               {"wall_s", result.wall_s},
+               {"cpu_s", result.cpu_s},
+               {"windows_per_s", busy > 0 ? static_cast<double>(result.windows - result.windows_resumed) / busy : 0.0},
+               {"peak_rss_bytes", result.peak_rss_bytes},
+               {"stopped_early", result.cancelled},
+               {"timeline", timeline_json(result.timeline)},
+               {"stages",
+                {{"start_s", result.stages.start_s},
+                 {"decode_s", result.stages.decode_s},
+                 {"front_end_s", result.stages.front_end_s},
+                 {"infer_s", result.stages.infer_s},
+                 {"write_s", result.stages.write_s},
+                 {"wait_s", result.stages.wait_s}}}};
+  if (!result.stop_reason.empty()) json["stop_reason"] = result.stop_reason;
+  return json;
 }
 
 /// A run may have other windows than were planned: rates compare.

@@ -101,21 +101,6 @@ double timed_run_s(Runner& runner, int batch) {
   return seconds_between(begin, Clock::now()) / batch;
 }
 
-OpenedModel open_with(const Manifest& manifest, const OpenRequest& request, const fs::path& model, const Setting& setting) {
-  const SessionOptions options{
-      .batch = setting.batch, .workers = request.workers, .row_shape = manifest.row_shape(), .outputs = request.outputs};
-  OpenedModel opened{setting, model, open_session(setting.engine, model, options), {}};
-  check_output(manifest, *opened.session);
-  const auto expected = manifest.probe ? std::span<const float>(manifest.probe->output) : std::span<const float>();
-  opened.check =
-      check_session(*opened.session, expected, manifest.probe ? manifest.probe->tolerance : 0, manifest.path.string());
-  const auto runner = opened.session->make_runner();
-  std::ranges::copy(probe_input(std::ssize(runner->input())), runner->input().begin());
-  opened.cost_s = timed_run_s(*runner, setting.batch);
-  opened.cost_s = std::min(opened.cost_s, timed_run_s(*runner, setting.batch));
-  return opened;
-}
-
 /// The first of the settings, which come best first, that the request allows. A batch that was named and never measured runs in
 /// the engine of the best one.
 std::optional<Setting> known_setting(const std::vector<TunedSetting>& settings, const Choice& choice, int batch) {
@@ -151,6 +136,21 @@ OpenedModel open_by_trial(const Manifest& manifest, const OpenRequest& request, 
 }
 
 }  // namespace
+
+OpenedModel open_with(const Manifest& manifest, const OpenRequest& request, const fs::path& model, const Setting& setting) {
+  const SessionOptions options{
+      .batch = setting.batch, .workers = request.workers, .row_shape = manifest.row_shape(), .outputs = request.outputs};
+  OpenedModel opened{setting, model, open_session(setting.engine, model, options), {}};
+  check_output(manifest, *opened.session);
+  const auto expected = manifest.probe ? std::span<const float>(manifest.probe->output) : std::span<const float>();
+  opened.check = check_session(*opened.session, expected, manifest.probe ? manifest.probe->tolerance : 0,
+                               fmt::format("{}: {}", to_string(setting.engine), manifest.path.string()));
+  const auto runner = opened.session->make_runner();
+  std::ranges::copy(probe_input(std::ssize(runner->input())), runner->input().begin());
+  opened.cost_s = timed_run_s(*runner, setting.batch);
+  opened.cost_s = std::min(opened.cost_s, timed_run_s(*runner, setting.batch));
+  return opened;
+}
 
 OpenedModel open_best(const Manifest& manifest, const OpenRequest& request) {
   const auto choice = choose(manifest.model_path, request.engine);

@@ -37,6 +37,11 @@ struct OpenRequest {
   double tuning_s = 0;               // most time to spend on finding a good setting with "auto"
 };
 
+/// Opens `model` in exactly this setting and checks it: the number of classes, the manifest's probe, finite values.
+/// @throws as open_best()
+OpenedModel open_with(const Manifest& manifest, const OpenRequest& request, const std::filesystem::path& model,
+                      const Setting& setting);
+
 /// Opens `manifest`'s model with the engine requested and checks it. With "auto":
 /// - a model of `whimbrel quantize` by the engine that its integers are placed for, or, where its certificate from this CPU
 /// says
