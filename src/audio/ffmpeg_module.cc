@@ -261,8 +261,10 @@ class FfmpegReader final : public Decoder {
     const std::int64_t time = av_rescale_q(frame.pts, format_->streams[stream_]->time_base, AVRational{1, sample_rate_hz_});
     if (time < -kLatest || time > kLatest) return 0;
     // The frames of a whole FLAC file are counted from 0: what is missing before the first good one is a loss too.
-    if (!origin_) origin_ = flac_ && format_->streams[stream_]->duration > 0 ? 0 : time - position_;
-    const std::int64_t gap = time - *origin_ - position_;
+    const bool from_0 = flac_ && format_->streams[stream_]->duration > 0;
+    const std::int64_t origin = origin_.value_or(from_0 ? 0 : time - position_);
+    origin_ = origin;
+    const std::int64_t gap = time - origin - position_;
     // Stamps in whole milliseconds jitter, chained streams start again at 0, and a minute's jump is a broken stamp.
     // Vorbis stamps are off by up to half a long block (4096 frames) where block sizes change, and right again a frame later.
     const int jitter = std::max({frame.nb_samples / 2, sample_rate_hz_ / 100, vorbis_ ? 4096 : 0});

@@ -10,7 +10,8 @@ namespace whimbrel {
 
 /// Expands folders (recursively, in byte order of the paths; links to folders are not followed) and "@list.txt" (one path a
 /// line, relative to the working folder). A file is kept whatever its ending; in folders recording_extensions() decide. A path
-/// named twice counts once. A path in a list may be missing: that is one bad recording, not a bad run.
+/// named twice counts once. What is missing from a list, cannot be looked at, or is a folder below a given one that cannot be
+/// listed, is one bad recording and not a bad run.
 /// @throws Error{not_found} for an argument or list that does not exist, Error{invalid_argument} when there is no recording at
 /// all
 std::vector<RecordingName> find_recordings(const std::vector<std::string>& inputs);

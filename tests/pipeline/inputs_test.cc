@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -58,6 +59,23 @@ TEST_F(Inputs, CountsAPathNamedTwiceOnce) {
 TEST_F(Inputs, DoesNotFollowALinkBackIntoItsOwnFolder) {
   touch("a.wav");
   fs::create_directory_symlink(root_, root_ / "loop");
+  EXPECT_THAT(relative({root_.string()}), ElementsAre("a.wav"));
+}
+
+TEST_F(Inputs, KeepsWhatCannotBeLookedAtForTheLedger) {
+  fs::create_symlink("self.wav", root_ / "self.wav");
+  const std::string too_long(300, 'x');
+  EXPECT_THAT(relative({(root_ / "self.wav").string(), too_long}), ElementsAre("self.wav", too_long));
+  const auto list = touch("list.txt", (root_ / "self.wav").string() + "\n" + too_long + "\n");
+  EXPECT_THAT(relative({"@" + list}), ElementsAre("self.wav", too_long));
+}
+
+TEST_F(Inputs, PassesOverWhatIsNoFileInAFolder) {
+  touch("a.wav");
+  ASSERT_EQ(::mkfifo((root_ / "pipe.wav").c_str(), 0600), 0);
+  fs::create_symlink("nowhere", root_ / "dangling.wav");
+  fs::create_symlink("/dev/zero", root_ / "device.wav");
+  fs::create_symlink("self.wav", root_ / "self.wav");
   EXPECT_THAT(relative({root_.string()}), ElementsAre("a.wav"));
 }
 
