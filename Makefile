@@ -6,6 +6,7 @@
 #   make lint    formatting, clang-tidy, ruff, the include rule
 #   make wheel   dist/whimbrel-*.whl, tried in a fresh virtual environment
 #   make soak MINUTES=5   repeated runs with random faults: the same bytes, memory that stays flat
+#   make sbom    dist/whimbrel.cdx.json, what all of it is made of
 #   make lock    requirements/*.lock, after a change of requirements/*.txt
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
@@ -13,7 +14,7 @@ PRESET := release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: demo test build bench soak lint wheel format asan tsan setup setup-dev lock
+.PHONY: demo test build bench soak lint wheel format asan tsan setup setup-dev lock sbom
 
 setup:
 	@scripts/setup
@@ -34,7 +35,8 @@ build-all: setup-dev
 
 test: build-all
 	ctest --preset $(PRESET) --parallel $(JOBS) --output-on-failure
-	WHIMBREL_BUILD=$(BUILD) $(PYTHON) -m pytest -q -ra tests/python
+	WHIMBREL_BUILD=$(BUILD) $(PYTHON) -m pytest -q -ra -n $(JOBS) --dist loadfile -m "not serial" tests/python
+	WHIMBREL_BUILD=$(BUILD) $(PYTHON) -m pytest -q -ra -m serial tests/python
 
 bench: build-all
 	$(PYTHON) bench/run.py --build $(BUILD)
@@ -51,6 +53,9 @@ asan tsan: setup-dev
 	@cmake --preset $@ >/dev/null
 	@cmake --build --preset $@ --parallel $(JOBS)
 	ctest --preset $@ --parallel $(JOBS) --output-on-failure
+
+sbom: build-all
+	@$(PYTHON) scripts/sbom.py --build $(BUILD)
 
 lock:
 	@scripts/lock

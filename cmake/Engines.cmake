@@ -12,7 +12,7 @@ target_include_directories(whimbrel_engines SYSTEM PRIVATE ${ONNXRUNTIME_INCLUDE
 target_compile_definitions(whimbrel_engines PRIVATE
   WHIMBREL_VERSION="${PROJECT_VERSION}"
   WHIMBREL_ONNXRUNTIME_LIBRARY="${ONNXRUNTIME_LIBRARY}")
-target_compile_definitions(whimbrel_core PRIVATE WHIMBREL_MODULE_FOLDER="${module_folder}")
+set_source_files_properties(src/core/modules.cc PROPERTIES COMPILE_DEFINITIONS WHIMBREL_MODULE_FOLDER="${module_folder}")
 
 # FFmpeg's reader, likewise (src/audio/ffmpeg_module.h says why).
 add_library(whimbrel_ffmpeg MODULE src/audio/ffmpeg_module.cc src/audio/decoder.cc)

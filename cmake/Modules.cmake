@@ -9,4 +9,16 @@ function(whimbrel_module name)
   target_include_directories(whimbrel_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
   list(TRANSFORM ARG_USES PREPEND whimbrel_)
   target_link_libraries(whimbrel_${name} PUBLIC ${ARG_USES} PRIVATE ${ARG_LIBRARIES})
+  whimbrel_precompile(whimbrel_${name} whimbrel_core)
+endfunction()
+
+# whimbrel_precompile(TARGET OWNER HEADERS...): in builds for sanitizers, the headers that nearly every file reads are read once, for
+# OWNER, and used by TARGET. Not in release builds: there a file must compile with what it includes itself.
+function(whimbrel_precompile target owner)
+  if(WHIMBREL_SANITIZE AND TARGET ${owner} AND NOT target STREQUAL owner)
+    target_precompile_headers(${target} REUSE_FROM ${owner})
+  elseif(WHIMBREL_SANITIZE)
+    target_precompile_headers(${target} PRIVATE <algorithm> <filesystem> <fstream> <functional> <map> <memory> <mutex> <optional>
+      <span> <string> <vector> <fmt/format.h> ${ARGN})
+  endif()
 endfunction()

@@ -8,8 +8,8 @@ find_package(nanobind CONFIG REQUIRED)
 
 file(GLOB python_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/python/src/*.cc)
 # One file for every Python from 3.12 on; before, nanobind needs one for each.
-nanobind_add_module(_core STABLE_ABI NB_STATIC NOMINSIZE NB_SUPPRESS_WARNINGS ${python_sources})
-foreach(library IN ITEMS nanobind-static nanobind-static-abi3)
+nanobind_add_module(_core STABLE_ABI NB_STATIC NOMINSIZE PROTECT_STACK NB_SUPPRESS_WARNINGS ${python_sources})
+foreach(library IN ITEMS nanobind-static-ps nanobind-static-abi3-ps)
   if(TARGET ${library})
     target_compile_options(${library} PRIVATE -w)
   endif()

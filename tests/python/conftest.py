@@ -20,6 +20,7 @@ os.environ["WHIMBREL_CACHE"] = CACHE.name
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: tens of seconds; leave out with -m 'not slow'")
+    config.addinivalue_line("markers", "serial: gives a run little time; `make test` runs these alone, after the others")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "data"))
 
 from small_networks import CLASSES, LABELS, RATE, Network, files_of, run, sigmoid, write_plan, write_recording
 
+pytestmark = pytest.mark.serial
 SECONDS = 300  # and windows of each of the long recordings
 ENGINE = ["--engine", "onnxruntime", "--batch", "1"]
 # A window takes tens of milliseconds anywhere: 1200 of them are never done in BUDGET_S on less than 30 cores.

@@ -198,6 +198,7 @@ def test_quiet_prints_nothing_when_all_is_well(whimbrel, model, soundscapes, tmp
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.serial
 def test_ctrl_c_leaves_valid_output_and_says_what_is_missing(whimbrel, model, tmp_path):
     rng = np.random.default_rng(1)
     folder = tmp_path / "long"
