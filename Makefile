@@ -7,13 +7,14 @@
 #   make asan    unit tests under AddressSanitizer and UBSan
 #   make fuzz    every parser against made-up bytes: SECONDS=30 for each, or RUNS=20000; TARGETS="audio onnx"
 #   make wheel   dist/whimbrel-*.whl, tried in a fresh virtual environment
+#   make lock    requirements/*.lock, after a change of requirements/*.txt
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET := release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: demo test build bench lint wheel format asan tsan fuzz setup setup-dev
+.PHONY: demo test build bench lint wheel format asan tsan fuzz setup setup-dev lock
 
 setup:
 	@scripts/setup
@@ -53,6 +54,9 @@ fuzz: setup-dev
 	@cmake --preset asan >/dev/null
 	@cmake --build --preset asan --parallel $(JOBS) --target fuzz_targets
 	$(PYTHON) tests/fuzz/run.py --jobs $(JOBS) $(if $(RUNS),--runs $(RUNS),--seconds $(SECONDS)) $(TARGETS)
+
+lock:
+	@scripts/lock
 
 format: setup-dev
 	.venv/bin/clang-format -i $$(git ls-files '*.cc' '*.h')

@@ -66,10 +66,16 @@ def main():
         scratch = pathlib.Path(scratch)
         venv.create(scratch / "venv", with_pip=True)
         python, command = scratch / "venv/bin/python", scratch / "venv/bin/whimbrel"
-        pins = ["-c", ROOT / "requirements/constraints.txt"]
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins, wheels[0])
+        # The versions of the lock, not its hashes, which would be asked of the wheel too.
+        pins = re.findall(r"^\S+==[^ ;]+", (ROOT / "requirements/dev.lock").read_text(), re.MULTILINE)
+        (scratch / "pins").write_text("\n".join(pins))
+        words = ["install", "--quiet", "--disable-pip-version-check", "-c", scratch / "pins", wheels[0]]
+        run(python, "-m", "pip", *words)
         site = next((scratch / "venv/lib").glob("python*/site-packages"))
         check_libraries(site)
+        bills = sorted(path.name for path in site.glob("whimbrel-*.dist-info/sboms/*.cdx.json"))
+        if bills != ["auditwheel.cdx.json", "whimbrel.cdx.json"]:
+            sys.exit(f"check_wheel: bills of materials {bills}, expected whimbrel's own and auditwheel's")
 
         recordings = scratch / "recordings"
         synthesize = [ROOT / "examples/dawn_chorus/synthesize.py", "--recordings", 3, "--seconds", 20, "-o", recordings]

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <istream>
 #include <memory>
 #include <optional>
@@ -45,6 +46,9 @@ std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes 
 /// @throws Error{not_found}, Error{io}
 std::string file_hash(const std::filesystem::path& path);
 
+/// XXH3-64 of bytes, 16 hexadecimal digits.
+std::string text_hash(std::string_view text);
+
 /// A cell as RFC 4180 writes it: quoted when it holds a comma, a quote, or a line break.
 std::string csv_cell(std::string_view text);
 
@@ -85,6 +89,45 @@ struct NpyArray {
 std::string npy_header(const Shape& shape);
 /// @throws Error{not_found}, Error{invalid_argument} for another type, order or a size that does not match the header
 NpyArray read_npy(const std::filesystem::path& path);
+
+/// A file of records that only grows: each has a kind, a number and some bytes, with a checksum. A process that ends while it
+/// writes leaves a torn last record, which is not there for the next one. Thread-safe but for scan() and clear().
+class RecordFile {
+ public:
+  struct Record {
+    std::uint32_t kind = 0;
+    std::uint32_t number = 0;
+    std::int64_t position = 0;  // of its bytes in the file
+    std::string_view bytes;     // valid during the call
+  };
+
+  /// Opens a file, or makes one. No other process can open it as this meanwhile.
+  /// @throws Error{io}; Error{invalid_argument} while another process has it open
+  explicit RecordFile(const std::filesystem::path& path);
+  /// Without a name, in `folder`: gone with this object. @throws Error{io}
+  static RecordFile unnamed(const std::filesystem::path& folder);
+  ~RecordFile();
+  RecordFile(RecordFile&&) noexcept;
+
+  /// Calls `take` for each record up to the first that is not intact. What follows is cut off by the next append().
+  /// @throws Error{io}
+  void scan(const std::function<void(const Record&)>& take);
+  /// Removes all records. @throws Error{io}
+  void clear();
+  /// Returns the position of `bytes` in the file. Safe from the end of this process at once. @throws Error{io}
+  std::int64_t append(std::uint32_t kind, std::uint32_t number, std::string_view bytes);
+  /// @throws Error{io}, Error{internal} beyond the end
+  void read(std::int64_t position, std::span<char> bytes) const;
+  /// Returns when all that was appended is safe from a power cut. @throws Error{io}
+  void sync();
+  /// Takes the name away.
+  void remove();
+
+ private:
+  struct Impl;
+  explicit RecordFile(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
 
 /// Rows of scores kept on disk until they are needed: an unnamed temporary file in `folder`, append-only, read by position.
 /// Memory is constant. Thread-safe.

@@ -81,6 +81,13 @@ struct PostProcessOverrides {
   std::optional<std::vector<double>> tta_shifts_s;
 };
 
+/// What to do with the run that was ended before it was done in the same folder.
+enum class Resume {
+  off,     // forget it
+  strict,  // go on with it, unless models, settings or a recording that it finished have changed
+  redo,    // go on with it, and score anew what has changed
+};
+
 /// A recording that is in memory.
 struct Samples {
   std::string name;         // as results name it
@@ -115,6 +122,8 @@ struct PredictOptions {
   std::filesystem::path sample_submission;
   int shard_index = 1;  // of shard_count, from 1: every shard_count-th recording
   int shard_count = 1;
+  Resume resume = Resume::off;
+  double decode_timeout_s = 60;  // a recording that gives nothing for so long is given up
   std::function<void(const Progress&)> on_progress;
   const std::atomic<bool>* cancel = nullptr;  // set it to true for a clean early end
 };
@@ -139,6 +148,7 @@ struct RecordingResult {
   std::string codec;
   std::int64_t non_finite_samples = 0;
   std::optional<RecordingTime> began;  // of a recording that the run came to
+  bool resumed = false;                // scored by an earlier run
   std::int64_t filled = 0;  // windows more that the time budget did not reach: they hold the mean of all that were scored
 };
 
@@ -160,6 +170,8 @@ struct StageTimes {
   double infer_s = 0;
   double write_s = 0;
   double wait_s = 0;
+
+  StageTimes& operator+=(const StageTimes& other);
 };
 
 struct MemberResult {
@@ -191,6 +203,7 @@ struct PredictResult {
   std::vector<std::string> labels;           // classes, in the order of scores
   std::vector<std::filesystem::path> files;  // written, with run.json
   std::int64_t windows = 0;                  // scored
+  std::int64_t windows_resumed = 0;          // of them by an earlier run
   std::int64_t windows_read = 0;             // at most so many more when the run was stopped
   std::int64_t rows_filled = 0;
   PostProcess post;  // as it was applied
@@ -210,10 +223,15 @@ struct PredictResult {
 /// Scores every recording with every model and writes `formats` and run.json into out_dir.
 ///
 /// Output is in input order and the same to the bit for any number of workers. Memory depends on the workers, the batch and the
-/// models, not on the recordings. A bad recording is a row of the result, never an exception.
+/// models, not on the recordings. A bad recording is a row of the result, never an exception. While it runs, out_dir holds a
+/// journal of what was scored, which stays where the run is ended early or recordings fail: Resume.
 /// @throws Error before anything is written when options, models or inputs cannot be used; Error{engine} or Error{io} when the
 /// run itself cannot go on
 PredictResult predict(const PredictOptions& options);
+
+/// A call of a decoder or an engine that never returned was left behind with its thread: end the process by std::_Exit(), as
+/// what other ways of ending it would take down is still in use.
+bool threads_left_behind();
 
 /// What predict() found, in memory.
 struct Prediction {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 #include "whimbrel/core.h"
 
@@ -20,17 +21,21 @@ std::size_t Decoder::read(std::span<float> mono) {
   const std::size_t frames = decode(mono);
   decoded_frames_ += static_cast<std::int64_t>(frames);
   if (frames > 0 || mono.empty()) return frames;
-
+  if (non_finite_samples_ > 0 && !std::exchange(told_, true)) {
+    log(LogLevel::warning, fmt::format("{}: {} samples that are no numbers, or absurdly large, were read as 0", path_.string(),
+                                       non_finite_samples_));
+  }
   const double rate = sample_rate_hz_;
   const double decoded_s = static_cast<double>(decoded_frames_) / rate;
   const double declared_s = declared_frames_ ? static_cast<double>(*declared_frames_) / rate : 0;
   std::string words = failure_;
   if (words.empty() && declared_s > decoded_s + kPaddingS) words = "the file ends before its header says";
-  if (words.empty()) return 0;
+  if (words.empty() && damage_.empty()) return 0;
   const std::string of = declared_frames_ ? fmt::format(" of {:.1f} s", declared_s) : "";
-  throw Error(ErrorCode::bad_recording, fmt::format("{}: decoding stopped at {:.1f} s{}: {}; expected a whole {} file; copy it "
-                                                    "from the recorder again",
-                                                    path_.string(), decoded_s, of, words, codec_));
+  if (!words.empty()) words = fmt::format("decoding stopped at {:.1f} s{}: {}", decoded_s, of, words);
+  if (!damage_.empty()) words = damage_ + (words.empty() ? "" : "; ") + words;
+  throw Error(ErrorCode::bad_recording,
+              fmt::format("{}: {}; expected a whole {} file; copy it from the recorder again", path_.string(), words, codec_));
 }
 
 std::int64_t zero_non_finite(std::span<float> samples) {

@@ -27,12 +27,15 @@ class Decoder : public RecordingReader {
   virtual std::size_t decode(std::span<float> mono) = 0;
 
   const std::filesystem::path& path() const { return path_; }
+  std::int64_t decoded_frames() const { return decoded_frames_; }
 
   std::string failure_;
+  std::string damage_;  // inside the recording, which goes on after it
 
  private:
   std::filesystem::path path_;
   std::int64_t decoded_frames_ = 0;
+  bool told_ = false;  // of samples that are not numbers
 };
 
 /// nullptr where libsndfile cannot read the file or finds no samples in it; `words` then says why.

@@ -161,6 +161,8 @@ class FfmpegReader final : public Decoder {
     if (!codec_context_ || !packet_ || !frame_) throw std::bad_alloc();
     int code = avcodec_parameters_to_context(codec_context_.get(), format_->streams[stream_]->codecpar);
     codec_context_->thread_count = 1;
+    // A damaged frame of FLAC would otherwise be noise.
+    if (codec->id == AV_CODEC_ID_FLAC) codec_context_->err_recognition |= AV_EF_CRCCHECK | AV_EF_EXPLODE;
     codec_context_->pkt_timebase = format_->streams[stream_]->time_base;
     if (code >= 0) code = avcodec_open2(codec_context_.get(), codec, nullptr);
     if (code < 0) {
@@ -169,6 +171,7 @@ class FfmpegReader final : public Decoder {
     }
     codec_ = fmt::format("FFmpeg/{}", codec->name);
     vorbis_ = codec->id == AV_CODEC_ID_VORBIS;
+    flac_ = codec->id == AV_CODEC_ID_FLAC;
     return true;
   }
 
@@ -212,7 +215,13 @@ class FfmpegReader final : public Decoder {
     last_logged().clear();
     const int code = av_read_frame(format_.get(), packet_.get());
     if (code < 0) {
-      if (code != AVERROR_EOF) failure_ = words_of(code);
+      // Demuxers call what they could not read the end of the file; what reads for them knows better.
+      const int reading = format_->pb != nullptr ? format_->pb->error : 0;
+      if (reading < 0 && reading != AVERROR_EOF) {
+        failure_ = words_of(reading);
+      } else if (code != AVERROR_EOF) {
+        failure_ = words_of(code);
+      }
       avcodec_send_packet(codec_context_.get(), nullptr);
       return;
     }
@@ -251,7 +260,8 @@ class FfmpegReader final : public Decoder {
     if (frame.pts == AV_NOPTS_VALUE) return 0;
     const std::int64_t time = av_rescale_q(frame.pts, format_->streams[stream_]->time_base, AVRational{1, sample_rate_hz_});
     if (time < -kLatest || time > kLatest) return 0;
-    if (!origin_) origin_ = time - position_;
+    // The frames of a whole FLAC file are counted from 0: what is missing before the first good one is a loss too.
+    if (!origin_) origin_ = flac_ && format_->streams[stream_]->duration > 0 ? 0 : time - position_;
     const std::int64_t gap = time - *origin_ - position_;
     // Stamps in whole milliseconds jitter, chained streams start again at 0, and a minute's jump is a broken stamp.
     // Vorbis stamps are off by up to half a long block (4096 frames) where block sizes change, and right again a frame later.
@@ -278,6 +288,7 @@ class FfmpegReader final : public Decoder {
   std::unique_ptr<AVFrame, FrameFreer> frame_;
   int stream_ = -1;
   bool vorbis_ = false;
+  bool flac_ = false;
   std::vector<float> interleaved_;
   std::vector<float> ready_;            // the current frame, mono
   std::size_t taken_ = 0;               // of ready_

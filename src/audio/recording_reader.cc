@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <string_view>
 #include <system_error>
 
 #include "audio/decoder.h"
+#include "audio/descriptor.h"
 #include "whimbrel/core.h"
 
 namespace whimbrel {
@@ -22,10 +22,6 @@ constexpr int kMaxChannels = 1024;  // libsndfile's own limit
 
 constexpr const char* kExpected = "expected wav, flac, ogg, opus, mp3, m4a, wma or another audio file";
 
-struct FileCloser {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-
 /// The first bytes of the file, zeros where it is shorter.
 /// @throws Error{not_found}, Error{bad_recording} for a folder, a device, an unreadable or an empty file
 std::array<unsigned char, 4> first_bytes(const fs::path& path) {
@@ -38,14 +34,22 @@ std::array<unsigned char, 4> first_bytes(const fs::path& path) {
     return Error(ErrorCode::bad_recording, fmt::format("{}: {}; {}", path.string(), found, kExpected));
   };
   if (status.type() == fs::file_type::none) throw refuse(code.message());
-  if (status.type() == fs::file_type::directory) throw refuse("is a folder");
+  if (status.type() == fs::file_type::directory) {
+    const fs::directory_iterator listing(path, code);
+    throw refuse(code ? "is a folder that cannot be listed: " + code.message() : "is a folder");
+  }
   if (status.type() != fs::file_type::regular) throw refuse("is not a regular file");
 
-  const std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "rbe"));
-  if (!file) throw refuse(std::system_category().message(errno));
+  const audio::Descriptor file(path);
+  if (file.fd < 0) throw refuse(std::system_category().message(errno));
   std::array<unsigned char, 4> bytes{};
-  if (std::fread(bytes.data(), 1, bytes.size(), file.get()) == 0) {
-    throw refuse(std::ferror(file.get()) != 0 ? "cannot be read" : "is empty (0 bytes)");
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t n = ::read(file.fd, bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw refuse("cannot be read: " + std::system_category().message(errno));
+    if (n == 0 && done == 0) throw refuse("is empty (0 bytes)");
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
   }
   return bytes;
 }

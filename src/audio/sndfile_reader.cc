@@ -1,30 +1,20 @@
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sndfile.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <mutex>
 #include <system_error>
+#include <utility>
 
 #include "audio/decoder.h"
+#include "audio/descriptor.h"
+#include "audio/riff_data.h"
+#include "whimbrel/core.h"
 
 namespace whimbrel::audio {
 namespace {
-
-struct Descriptor {
-  explicit Descriptor(const std::filesystem::path& path) : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int fd;
-};
 
 struct SndfileCloser {
   void operator()(SNDFILE* file) const { sf_close(file); }
@@ -82,31 +72,50 @@ std::string sample_format_name(int format) {
   }
 }
 
-struct RiffData {
-  std::int64_t claimed_bytes = 0;
-  std::int64_t present_bytes = 0;
+/// A RIFF file past 4 GB, shown to libsndfile as the RF64 file that it should have been.
+struct LargeRiff {
+  std::string header;
+  std::int64_t data_begin = 0;
+  std::int64_t data_bytes = 0;
+  int fd = -1;
+  sf_count_t at = 0;
+
+  sf_count_t size() const { return static_cast<sf_count_t>(header.size()) + data_bytes; }
+
+  sf_count_t read(char* to, sf_count_t count) {
+    sf_count_t done = 0;
+    while (done < count && at < size()) {
+      const auto in_header = static_cast<sf_count_t>(header.size()) - at;
+      sf_count_t n = std::min(count - done, size() - at);
+      if (in_header > 0) {
+        n = std::min(n, in_header);
+        std::copy_n(header.begin() + at, n, to + done);
+      } else {
+        n = ::pread(fd, to + done, static_cast<std::size_t>(n), data_begin - in_header);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) break;
+      }
+      at += n;
+      done += n;
+    }
+    return done;
+  }
+
+  static LargeRiff& of(void* self) { return *static_cast<LargeRiff*>(self); }
+
+  static sf_count_t seek(sf_count_t offset, int whence, void* self) {
+    auto& file = of(self);
+    const sf_count_t from = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? file.at : file.size();
+    return file.at = std::max<sf_count_t>(0, from + offset);
+  }
 };
 
-/// The data chunk of a RIFF WAVE file that claims more than the file holds: libsndfile reads what is there and says nothing.
-/// Sizes from 0x7ffff000 on are what recorders and pipes write before they know (SoX, arecord, FFmpeg): no claim.
-std::optional<RiffData> short_riff_data(int fd) {
-  struct stat status {};
-  unsigned char head[12];
-  if (::fstat(fd, &status) != 0 || ::pread(fd, head, 12, 0) != 12) return std::nullopt;
-  if (std::memcmp(head, "RIFF", 4) != 0 || std::memcmp(head + 8, "WAVE", 4) != 0) return std::nullopt;
-  std::int64_t at = 12;
-  constexpr int kMostChunks = 1000;  // real files have ten; a file of zeros is millions of empty ones
-  for (int count = 0; count < kMostChunks && ::pread(fd, head, 8, at) == 8; ++count) {
-    const std::int64_t size = head[4] | head[5] << 8 | head[6] << 16 | static_cast<std::int64_t>(head[7]) << 24;
-    at += 8;
-    if (std::memcmp(head, "data", 4) == 0) {
-      const RiffData data{size, status.st_size - at};
-      if (size >= 0x7ffff000 || data.present_bytes >= size) return std::nullopt;
-      return data;
-    }
-    at += size + (size & 1);
-  }
-  return std::nullopt;
+SF_VIRTUAL_IO large_riff_io() {
+  return {.get_filelen = [](void* self) { return LargeRiff::of(self).size(); },
+          .seek = LargeRiff::seek,
+          .read = [](void* to, sf_count_t n, void* self) { return LargeRiff::of(self).read(static_cast<char*>(to), n); },
+          .write = [](const void*, sf_count_t, void*) -> sf_count_t { return 0; },
+          .tell = [](void* self) { return LargeRiff::of(self).at; }};
 }
 
 class SndfileReader final : public Decoder {
@@ -118,12 +127,20 @@ class SndfileReader final : public Decoder {
       words = std::system_category().message(errno);
       return false;
     }
+    const std::optional<RiffData> riff = find_riff_data(descriptor_.fd);
     SF_INFO info{};
     {
       // libsndfile keeps the reason of a failed open in a global.
       static std::mutex mutex;
       const std::scoped_lock lock(mutex);
-      file_.reset(sf_open_fd(descriptor_.fd, SFM_READ, &info, SF_FALSE));
+      if (riff && riff->beyond_32_bits) {
+        large_ = {
+            .header = rf64_header(*riff), .data_begin = riff->begin, .data_bytes = riff->claimed_bytes, .fd = descriptor_.fd};
+        SF_VIRTUAL_IO io = large_riff_io();
+        file_.reset(sf_open_virtual(&io, SFM_READ, &info, &large_));
+      } else {
+        file_.reset(sf_open_fd(descriptor_.fd, SFM_READ, &info, SF_FALSE));
+      }
       if (!file_) words = words_of(nullptr);
     }
     if (!file_) return false;
@@ -133,19 +150,21 @@ class SndfileReader final : public Decoder {
     }
     sample_rate_hz_ = info.samplerate;
     channels_ = info.channels;
+    is_flac_ = (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC;
     codec_ = major_name(info.format) + "/" + sample_format_name(info.format);
-    const std::optional<RiffData> cut = short_riff_data(descriptor_.fd);
+    // libsndfile reads what is there and says nothing.
+    const bool cut = riff && riff->claimed_bytes > riff->present_bytes;
     if (info.frames <= 0) {
       words = fmt::format("no samples behind the {} header", codec_);
-      if (cut) words += fmt::format(", which claims {} bytes and has {}", cut->claimed_bytes, cut->present_bytes);
+      if (cut) words += fmt::format(", which claims {} bytes and has {}", riff->claimed_bytes, riff->present_bytes);
       return false;
     }
     if (info.frames == SF_COUNT_MAX) return true;  // a stream of unknown length
-    declared_frames_ = info.frames;
-    if (cut && cut->present_bytes > 0) {
-      const double claim = static_cast<double>(cut->claimed_bytes) / static_cast<double>(cut->present_bytes);
-      declared_frames_ = static_cast<std::int64_t>(std::min(static_cast<double>(info.frames) * claim, 0x1p60));
+    double claim = cut ? 1 : claimed_by_present(descriptor_.fd);
+    if (cut && riff->present_bytes > 0) {
+      claim = static_cast<double>(riff->claimed_bytes) / static_cast<double>(riff->present_bytes);
     }
+    declared_frames_ = static_cast<std::int64_t>(std::min(static_cast<double>(info.frames) * claim, 0x1p60));
     return true;
   }
 
@@ -163,11 +182,49 @@ class SndfileReader final : public Decoder {
     std::size_t done = 0;
     while (done < mono.size()) {
       const std::span<float> rest = mono.subspan(done);
-      const std::size_t frames = channels_ == 1 ? read_mono(rest) : read_mixed(rest);
-      if (frames == 0) break;
+      const std::size_t frames = behind_damage_   ? read_behind_damage(rest)
+                                 : channels_ == 1 ? read_mono(rest)
+                                                  : read_mixed(rest);
+      if (frames == 0 && !go_on_behind_damage(decoded_frames() + static_cast<std::int64_t>(done))) break;
       done += frames;
     }
     return done;
+  }
+
+  /// libsndfile gives a FLAC up at its first damaged frame. FFmpeg goes on behind it, with silence for what is lost.
+  /// @param frames  before the damage. False where FFmpeg cannot either, and when it has done so.
+  bool go_on_behind_damage(std::int64_t frames) {
+    if (!std::exchange(damaged_, false)) return false;
+    std::string words;
+    behind_damage_ = open_with_ffmpeg(path(), words);
+    if (behind_damage_ && behind_damage_->sample_rate_hz() != sample_rate_hz_) behind_damage_.reset();
+    if (!behind_damage_) return false;
+    std::vector<float> known(kBlockFrames);
+    for (std::int64_t left = frames; left > 0;) {
+      const auto wanted = std::min<std::int64_t>(std::ssize(known), left);
+      const std::size_t n = ask_ffmpeg(std::span(known).first(static_cast<std::size_t>(wanted)));
+      if (n == 0) return false;  // and none later
+      left -= static_cast<std::int64_t>(n);
+    }
+    damaged_at_s_ = static_cast<double>(frames) / sample_rate_hz_;
+    return true;
+  }
+
+  std::size_t ask_ffmpeg(std::span<float> mono) {
+    try {
+      return behind_damage_->read(mono);
+    } catch (const Error&) {  // it ends too early: read() says so of the whole
+      return 0;
+    }
+  }
+
+  std::size_t read_behind_damage(std::span<float> mono) {
+    const std::size_t frames = ask_ffmpeg(mono);
+    if (frames > 0 && damage_.empty()) {
+      damage_ = fmt::format("damaged at {:.1f} s ({}); behind it, what could not be decoded was read as silence", damaged_at_s_,
+                            std::exchange(failure_, ""));
+    }
+    return frames;
   }
 
   std::size_t read_mono(std::span<float> mono) {
@@ -193,12 +250,28 @@ class SndfileReader final : public Decoder {
     if (got == static_cast<sf_count_t>(frames)) return frames;
     ended_ = true;  // the next call would clear the error
     if (sf_error(file_.get()) != SF_ERR_NO_ERROR) failure_ = words_of(file_.get());
+    damaged_ = is_flac_ && !failure_.empty() && sf_error(file_.get()) != SF_ERR_SYSTEM;
+    if (failure_.empty() && is_flac_) failure_ = words_of_rest();
     return static_cast<std::size_t>(std::max<sf_count_t>(got, 0));
   }
 
+  /// libsndfile ends a FLAC where its header says; a header that was written before the recorder went on says too little.
+  std::string words_of_rest() const {
+    constexpr off_t kTags = 1 << 16;  // that may follow the sound, and what was read ahead
+    const off_t at = ::lseek(descriptor_.fd, 0, SEEK_CUR);
+    const off_t end = ::lseek(descriptor_.fd, 0, SEEK_END);
+    if (at < 0 || end - at <= kTags) return "";
+    return fmt::format("the file goes on for {} bytes after what its header says", end - at);
+  }
+
   Descriptor descriptor_;
+  LargeRiff large_;
   std::unique_ptr<SNDFILE, SndfileCloser> file_;
   std::vector<float> interleaved_;
+  std::unique_ptr<RecordingReader> behind_damage_;
+  double damaged_at_s_ = 0;
+  bool damaged_ = false;
+  bool is_flac_ = false;
   bool ended_ = false;
 };
 

@@ -114,7 +114,7 @@ int run(Arguments& arguments) {
     if (const auto kind = engine_from_string(word)) options.engines.push_back(*kind);  // the parser lets no other word through
   }
   options.cancel = &stop_on_signals();
-  if (!quiet) options.on_step = [](const std::string& line) { fmt::print(stderr, "{}\n", printable(line)); };
+  if (!quiet) options.on_step = [](const std::string& line) { say(printable(line) + "\n"); };
   const auto result = bench(options);
   if (!arguments.csv.empty()) {
     AtomicFile file(arguments.csv);

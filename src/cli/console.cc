@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <csignal>
+#include <cstdio>
 #include <mutex>
 
 namespace whimbrel::cli {
@@ -46,13 +47,15 @@ spdlog::level::level_enum level_of(LogLevel level) {
 std::atomic<bool> stop_asked{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set by a signal handler");
 
-void on_signal(int signal) {
+constexpr std::array kStopSignals = {SIGINT, SIGTERM, SIGHUP};
+
+void on_signal(int) {
   stop_asked = true;
-  std::signal(signal, SIG_DFL);
+  for (const int signal : kStopSignals) std::signal(signal, SIG_DFL);
 }
 
 void clear_line(Console& c) {
-  if (c.line_shown) fmt::print(stderr, "{}", kClearLine);
+  if (c.line_shown) say(kClearLine);
   c.line_shown = false;
 }
 
@@ -70,6 +73,8 @@ void start_console(Verbosity verbosity) {
   });
 }
 
+void say(const std::string& text) { static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr)); }
+
 void show_progress(const Progress& p) {
   auto& c = console();
   const std::lock_guard lock(c.mutex);
@@ -77,8 +82,8 @@ void show_progress(const Progress& p) {
   if (!c.terminal && seconds_between(c.last_line, Clock::now()) < kLineEvery_s) return;
   c.last_line = Clock::now();
   const std::string eta = p.eta_s > 0 ? "  eta " + duration_text(p.eta_s) : "";
-  fmt::print(stderr, "{}predict  {}/{} recordings  {:.1f} w/s{}{}", c.terminal ? kClearLine : "", p.recordings_done,
-             p.recordings_total, p.windows_per_s, eta, c.terminal ? "" : "\n");
+  say(fmt::format("{}predict  {}/{} recordings  {:.1f} w/s{}{}", c.terminal ? kClearLine : "", p.recordings_done,
+                  p.recordings_total, p.windows_per_s, eta, c.terminal ? "" : "\n"));
   c.line_shown = c.terminal;
 }
 
@@ -117,8 +122,10 @@ std::string printable(std::string text) {
 }
 
 const std::atomic<bool>& stop_on_signals() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  for (const int signal : kStopSignals) {
+    // What nohup, or a script's "&", has told to ignore a signal goes on ignoring it.
+    if (std::signal(signal, on_signal) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
   return stop_asked;
 }
 

@@ -1,17 +1,25 @@
 // The `whimbrel` command: parses, runs one verb, and turns what went wrong into one line and an exit code.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "cli/console.h"
 #include "cli/python_verbs.h"
 #include "cli/verbs.h"
 #include "whimbrel/core.h"
+#include "whimbrel/pipeline.h"
 
 namespace whimbrel::cli {
 namespace {
@@ -42,8 +50,24 @@ int fail(std::string_view code, const std::string& message, int exit_code, bool 
     const nlohmann::ordered_json object = {{"error", {{"code", code}, {"message", message}}}, {"exit_code", exit_code}};
     fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   }
-  fmt::print(stderr, "whimbrel: {}\n", printable(message));
+  say(fmt::format("whimbrel: {}\n", printable(message)));
   return exit_code;
+}
+
+/// What was printed is buffered until here: a full disk or a closed pipe behind stdout must not look like success.
+int flush_stdout(int exit_code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit_code;
+  say(fmt::format("whimbrel: stdout: cannot write: {}; what was printed is cut, files that were written are whole\n",
+                  std::generic_category().message(errno)));
+  return exit_code <= 1 ? kFatal : exit_code;
+}
+
+/// A file opened later must not become stdout or stderr of a process that was started without: messages would go into it.
+void keep_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    static_cast<void>(::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));  // the lowest; using it remains an error
+  }
 }
 
 int parse_and_run(CLI::App& app, const std::vector<Verb>& verbs, int argc, char** argv, bool json) {
@@ -100,5 +124,12 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   whimbrel::process_start();
-  return whimbrel::cli::run(argc, argv);
+  whimbrel::cli::keep_standard_descriptors();
+  // Both then come back as errors of the write, which have words and a clean end.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const int code = whimbrel::cli::flush_stdout(whimbrel::cli::run(argc, argv));
+  if (!whimbrel::threads_left_behind()) return code;
+  std::fflush(nullptr);
+  std::_Exit(code);
 }

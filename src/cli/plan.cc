@@ -145,7 +145,7 @@ int run(Arguments& arguments) {
   if (!quiet) {
     options.on_step = [](const std::string& line) {
       end_progress();
-      fmt::print(stderr, "{}\n", printable(line));
+      say(printable(line) + "\n");
     };
   }
   const auto result = make_plan(options);

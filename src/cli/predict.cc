@@ -27,6 +27,8 @@ struct Arguments {
   std::string budget;
   std::string mean;
   std::string prior;
+  std::string resume;
+  std::string decode_timeout;
   bool json = false;
   bool quiet = false;
 };
@@ -43,6 +45,7 @@ void parse_shard(const std::string& text, PredictOptions& options) {
 
 void parse_words(const Arguments& arguments, PredictOptions& options) {
   if (!arguments.mean.empty()) options.mean = mean_from_string(arguments.mean);
+  if (!arguments.resume.empty()) options.resume = arguments.resume == "redo" ? Resume::redo : Resume::strict;
   if (!arguments.prior.empty()) options.post.prior = prior_from_string(arguments.prior);
 }
 
@@ -61,8 +64,8 @@ void print_summary(const PredictResult& result) {
   for (const auto& recording : result.recordings) decoded_s += recording.decoded_s;
   fmt::print("{} of {} recordings done, {} windows in {} ({:.1f} windows/s, {:.0f}x real time, {} worker{})\n",
              result.count(RecordingState::done), result.recordings.size(), result.windows, duration_text(result.wall_s),
-             running > 0 ? static_cast<double>(result.windows) / running : 0, decoded_s / result.wall_s, result.workers,
-             result.workers == 1 ? "" : "s");
+             running > 0 ? static_cast<double>(result.windows - result.windows_resumed) / running : 0,
+             decoded_s / result.wall_s, result.workers, result.workers == 1 ? "" : "s");
   for (const auto& member : result.members) {
     if (member.shift_s != 0) continue;
     fmt::print("  model  {} ({} {}, batch {})\n", printable(member.name), member.engine, member.engine_version, member.batch);
@@ -80,7 +83,7 @@ void print_budget(const PredictResult& result) {
   for (std::size_t m = 0; m < result.members.size(); ++m) {
     const auto of_m = [m](const BudgetChange& change) { return change.member == m; };
     const auto first = std::ranges::find_if(result.budget_changes, of_m);
-    if (!result.members[m].opened) fmt::print(stderr, "budget: {} was not opened\n", printable(result.members[m].name));
+    if (!result.members[m].opened) say(fmt::format("budget: {} was not opened\n", printable(result.members[m].name)));
     if (first == result.budget_changes.end() || result.members[m].shift_s != 0) continue;
     std::int64_t without = 0;
     std::int64_t since = -1;
@@ -92,14 +95,14 @@ void print_budget(const PredictResult& result) {
         without += change.windows_read - std::exchange(since, -1);
     }
     if (since >= 0) without += result.windows_read - since;
-    fmt::print(stderr, "budget: {} dropped after {}, and scored all but {} of {} windows\n", printable(result.members[m].name),
-               duration_text(first->at_s), without, result.windows_read);
+    say(fmt::format("budget: {} dropped after {}, and scored all but {} of {} windows\n", printable(result.members[m].name),
+                    duration_text(first->at_s), without, result.windows_read));
   }
   if (!result.out_of_time) return;
   std::int64_t missing = 0;
   for (const auto& recording : result.recordings) missing += recording.filled;
-  fmt::print(stderr, "budget: the time ran out before {} windows were scored{}\n", missing,
-             result.rows_filled > 0 ? "; their rows hold the mean of each class" : "");
+  say(fmt::format("budget: the time ran out before {} windows were scored{}\n", missing,
+                  result.rows_filled > 0 ? "; their rows hold the mean of each class" : ""));
 }
 
 /// Names on stderr what is missing from the output. Reasons were logged when they happened.
@@ -112,17 +115,17 @@ void print_missing(const PredictResult& result) {
   std::string line = part(RecordingState::failed, "failed") + part(RecordingState::partial, "only in part") +
                      part(RecordingState::cancelled, "not reached");
   line.pop_back();
-  fmt::print(stderr, "{}incomplete:{} of {} recordings; run.json names each with its reason\n",
-             result.cancelled ? "stopped early, output valid but " : "", line, result.recordings.size());
+  say(fmt::format("{}incomplete:{} of {} recordings; run.json names each with its reason\n",
+                  result.cancelled ? "stopped early, output valid but " : "", line, result.recordings.size()));
   if (!result.cancelled) return;
   std::size_t named = 0;
   for (const auto& recording : result.recordings) {
     if (recording.state != RecordingState::cancelled) continue;
     if (++named > 10) {
-      fmt::print(stderr, "  ...\n");
+      say(fmt::format("  ...\n"));
       break;
     }
-    fmt::print(stderr, "  not reached: {}\n", printable(recording.path.string()));
+    say(fmt::format("  not reached: {}\n", printable(recording.path.string())));
   }
 }
 
@@ -140,6 +143,7 @@ int run(Arguments& arguments) {
   options.models = find_models(arguments.models);
   if (!arguments.plan.empty()) apply_plan(read_plan(arguments.plan), options);
   if (!arguments.budget.empty()) options.budget_s = duration_from_string(arguments.budget);
+  if (!arguments.decode_timeout.empty()) options.decode_timeout_s = duration_from_string(arguments.decode_timeout);
   parse_words(arguments, options);
   const auto parquet = take_parquet(options);
   options.cancel = &stop_on_signals();
@@ -228,6 +232,13 @@ Verb add_predict(CLI::App& root) {
   app->add_option("--mean-power", o.mean_power, "Exponent of --mean power")->capture_default_str();
   add_post_processing(*app, *arguments);
   app->add_option("--shard", arguments->shard, "I/N: every N-th recording, beginning with the I-th");
+  app->add_flag(
+         "--resume{strict}", arguments->resume,
+         "Go on with the run that was ended in --out. --resume=strict, the default: refuse where a model, a setting or a "
+         "scored recording has changed since; --resume=redo: score that anew")
+      ->check(CLI::IsMember({"strict", "redo"}));
+  app->add_option("--decode-timeout", arguments->decode_timeout,
+                  "Give up a recording that gives nothing for so long; default: 60s");
   app->add_flag("--json", arguments->json, "Print run.json's object instead of the summary");
   app->add_flag("--quiet", arguments->quiet, "No progress and no summary; warnings and errors remain");
   return {app, [arguments] { return run(*arguments); }};

@@ -52,7 +52,7 @@ int run(Arguments& arguments) {
                                                              {"mse", Observer::mse}};
   if (arguments.observer != "auto") options.observer = kObservers.at(arguments.observer);
   options.isa = arguments.isa == "avx2" ? QuantizeIsa::avx2 : arguments.isa == "vnni" ? QuantizeIsa::vnni : QuantizeIsa::native;
-  if (!arguments.quiet) options.on_step = [](const std::string& line) { fmt::print(stderr, "{}\n", printable(line)); };
+  if (!arguments.quiet) options.on_step = [](const std::string& line) { say(printable(line) + "\n"); };
   options.cancel = &stop_on_signals();
   const auto result = quantize_recordings(options);
   const auto json = certificate_json(result.certificate);

@@ -1,6 +1,7 @@
 // What the engines share: the checks of a model against what was asked for, and where engine libraries lie.
 #pragma once
 
+#include <exception>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -36,6 +37,19 @@ std::string one_line(std::string_view text);
 
 /// "onnxruntime: b0.onnx"
 std::string where_of(EngineKind kind, const std::filesystem::path& model);
+
+/// Runs f; what else than Error it throws becomes Error{engine} with the engine's words. Engines report a lack of memory in an
+/// exception type of their own or as std::bad_alloc.
+template <typename F>
+auto translated(const std::string& where, F&& f) {
+  try {
+    return f();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw Error(ErrorCode::engine, where + ": " + one_line(e.what()));
+  }
+}
 
 EngineStatus onnxruntime_status();
 std::unique_ptr<Session> open_onnxruntime(const std::filesystem::path& model, const SessionOptions& options);

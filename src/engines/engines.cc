@@ -53,15 +53,11 @@ bool engine_reads(EngineKind kind, const std::filesystem::path& model) {
 
 std::unique_ptr<Session> open_session(EngineKind kind, const std::filesystem::path& model, const SessionOptions& options) {
   check_readable(kind, model);
-  switch (kind) {
-    case EngineKind::onnxruntime:
-      return engines::open_onnxruntime(model, options);
-    case EngineKind::openvino:
-      return engines::open_openvino(model, options);
-    case EngineKind::torchscript:
-      return engines::open_torchscript(model, options);
-  }
-  throw Error(ErrorCode::internal, engines::where_of(kind, model) + ": no such engine");
+  return engines::translated(engines::where_of(kind, model), [&] {
+    if (kind == EngineKind::onnxruntime) return engines::open_onnxruntime(model, options);
+    if (kind == EngineKind::openvino) return engines::open_openvino(model, options);
+    return engines::open_torchscript(model, options);
+  });
 }
 
 std::vector<NodeTime> profile_model(EngineKind kind, const std::filesystem::path& model, const SessionOptions& options,

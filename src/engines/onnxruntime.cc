@@ -174,15 +174,6 @@ struct Network {
   }
 };
 
-template <typename F>
-auto translated(const std::string& where, F&& f) {
-  try {
-    return f();
-  } catch (const Ort::Exception& e) {
-    throw Error(ErrorCode::engine, where + ": " + one_line(e.what()));
-  }
-}
-
 class OrtRunner final : public Runner {
  public:
   explicit OrtRunner(std::shared_ptr<Network> network) : network_(std::move(network)) {

@@ -25,16 +25,6 @@ TensorInfo tensor_info(const ov::Output<const ov::Node>& port);
 /// Every name that the output answers to, sorted; at least one.
 std::vector<std::string> port_names(const ov::Output<const ov::Node>& port);
 
-/// Runs f; what OpenVINO throws becomes Error{engine}.
-template <typename F>
-auto translated(const std::string& where, F&& f) {
-  try {
-    return f();
-  } catch (const ov::Exception& e) {
-    throw Error(ErrorCode::engine, where + ": " + one_line(e.what()));
-  }
-}
-
 ModelInfo inspect(const std::filesystem::path& path, const Shape& row_shape);
 std::unique_ptr<Session> open(const std::filesystem::path& path, const SessionOptions& options);
 

@@ -50,19 +50,17 @@ class TorchScope {
   c10::WarningUtils::WarningHandlerGuard warnings_{&none_};
 };
 
-/// Runs f; what torch throws becomes Error{engine}.
+/// translated(), without the backtrace of torch's own errors.
 template <typename F>
-auto translated(const std::string& where, F&& f) {
-  try {
-    const TorchScope scope;
-    return f();
-  } catch (const Error&) {
-    throw;
-  } catch (const c10::Error& e) {
-    throw Error(ErrorCode::engine, where + ": " + one_line(e.what_without_backtrace()));
-  } catch (const std::exception& e) {  // JITException and ErrorReport are no c10::Error
-    throw Error(ErrorCode::engine, where + ": " + one_line(e.what()));
-  }
+auto translated_torch(const std::string& where, F&& f) {
+  return translated(where, [&] {
+    try {
+      const TorchScope scope;
+      return f();
+    } catch (const c10::Error& e) {  // JITException and ErrorReport are none
+      throw Error(ErrorCode::engine, where + ": " + one_line(e.what_without_backtrace()));
+    }
+  });
 }
 
 struct File {
@@ -194,7 +192,7 @@ class TorchRunner final : public Runner {
 
   std::span<float> input() override { return in_; }
   void run() override {
-    translated(network_->where, [&] {
+    translated_torch(network_->where, [&] {
       const auto results = network_->call(view_of(in_, network_->input.shape));
       for (std::size_t i = 0; i < out_.size(); ++i) copy(results.at(network_->picked[i]), i);
     });
@@ -222,7 +220,9 @@ class TorchSession final : public Session {
   explicit TorchSession(std::shared_ptr<Network> network) : network_(std::move(network)) {}
   const TensorInfo& input() const override { return network_->input; }
   const std::vector<TensorInfo>& outputs() const override { return network_->outputs; }
-  std::unique_ptr<Runner> make_runner() override { return std::make_unique<TorchRunner>(network_); }
+  std::unique_ptr<Runner> make_runner() override {
+    return translated_torch(network_->where, [&] { return std::make_unique<TorchRunner>(network_); });
+  }
 
  private:
   std::shared_ptr<Network> network_;  // shared with the runners, which may live longer
@@ -248,7 +248,7 @@ class Module final : public EngineModule {
 
   std::unique_ptr<Session> open(const fs::path& path, const SessionOptions& options) override {
     const std::string where = where_of(EngineKind::torchscript, path);
-    return translated(where, [&] {
+    return translated_torch(where, [&] {
       const File file = read(path, where);
       check_inputs(file.inputs, where);
       auto network = std::make_shared<Network>();
@@ -270,7 +270,7 @@ class Module final : public EngineModule {
 
   ModelInfo inspect(const fs::path& path, const Shape& row_shape) override {
     const std::string where = "inspect: " + path.string();
-    return translated(where, [&] {
+    return translated_torch(where, [&] {
       const File file = read(path, where);
       ModelInfo info;
       info.format = "torchscript";

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -16,6 +18,10 @@ std::string_view remedy(int code) {
     case ENOSPC:
     case EDQUOT:
       return "; free some space or choose another folder";
+    case EFBIG:
+      return "; raise the limit of a file's size (ulimit -f) or choose another file system";
+    case ENAMETOOLONG:
+      return "; shorten the name";
     case EACCES:
     case EPERM:
     case EROFS:
@@ -43,6 +49,50 @@ int Descriptor::close() {
   if (fd_ < 0) return 0;
   // Linux releases the descriptor even when close() is interrupted: never a second try.
   return ::close(std::exchange(fd_, -1)) == 0 || errno == EINTR ? 0 : errno;
+}
+
+/// O_TMPFILE where the file system has it, otherwise a file whose name is taken away at once.
+int open_unnamed(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd >= 0) return fd;
+  std::string name = (folder / ".whimbrel-spool-XXXXXX").string();
+  const int named = ::mkostemp(name.data(), O_CLOEXEC);
+  if (named >= 0) ::unlink(name.c_str());
+  return named;
+}
+
+bool write_fully(const Descriptor& file, std::int64_t offset, std::span<const char> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+    offset += n;
+  }
+  return true;
+}
+
+std::int64_t read_fully(const Descriptor& file, std::int64_t offset, std::span<char> bytes) {
+  std::int64_t done = 0;
+  while (!bytes.empty()) {
+    const ssize_t n = ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -1;
+    if (n == 0) break;
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+    done += n;
+  }
+  return done;
+}
+
+void sync(const Descriptor& file, const std::filesystem::path& path) {
+  if (::fsync(file.get()) != 0 && errno != EINVAL) throw_system_error(path, "cannot write to disk", errno);
+}
+
+void sync_folder_of(const std::filesystem::path& path) {
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (opened.is_open()) sync(opened, folder);
 }
 
 int open_for_reading(const std::filesystem::path& path) {

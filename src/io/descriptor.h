@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string_view>
@@ -32,6 +33,21 @@ class Descriptor {
  private:
   int fd_ = -1;
 };
+
+/// A file without a name in `folder`, for reading and writing; -1 with errno where there can be none.
+int open_unnamed(const std::filesystem::path& folder);
+
+/// All of them, however often the system is interrupted. False with errno when it refuses.
+bool write_fully(const Descriptor& file, std::int64_t offset, std::span<const char> bytes);
+/// Returns the bytes read: fewer than asked for where the file ends; -1 with errno when the system refuses.
+std::int64_t read_fully(const Descriptor& file, std::int64_t offset, std::span<char> bytes);
+
+/// Waits until a file's bytes are on disk. Some file systems cannot and say EINVAL; there is nothing more that could be done.
+/// @throws Error{io} naming `path`
+void sync(const Descriptor& file, const std::filesystem::path& path);
+/// Waits until the names in a file's folder are on disk. A folder that may be written but not read cannot be synced.
+/// @throws Error{io}
+void sync_folder_of(const std::filesystem::path& path);
 
 /// Opens a file or folder for reading. @throws Error{not_found}, Error{io}
 int open_for_reading(const std::filesystem::path& path);

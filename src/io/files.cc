@@ -31,11 +31,6 @@ void write_all(int fd, std::string_view bytes, const fs::path& path) {
   }
 }
 
-/// Some file systems cannot sync and say EINVAL; there is nothing more that could be done there.
-void sync(int fd, const fs::path& path) {
-  if (::fsync(fd) != 0 && errno != EINVAL) throw_system_error(path, "cannot write to disk", errno);
-}
-
 fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
 
 /// A folder in the file's place would only be noticed at the rename, hours later. @throws Error{io}
@@ -87,13 +82,10 @@ struct AtomicFile::Impl {
   void commit() {
     require_open();
     flush();
-    sync(file.get(), temporary);
+    sync(file, temporary);
     if (const int code = file.close(); code != 0) give_up(temporary, "cannot close", code);
     if (::rename(temporary.c_str(), path.c_str()) != 0) give_up(path, "cannot rename to this name", errno);
-    // The rename is only durable when the folder that holds the name is on disk too. A folder that may be written but not read
-    // cannot be synced.
-    const Descriptor folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (folder.is_open()) sync(folder.get(), folder_of(path));
+    sync_folder_of(path);  // the rename is only durable when the folder that holds the name is on disk too
   }
 
   void require_open() const {

@@ -24,4 +24,6 @@ std::string file_hash(const std::filesystem::path& path) {
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
+std::string text_hash(std::string_view text) { return fmt::format("{:016x}", XXH3_64bits(text.data(), text.size())); }
+
 }  // namespace whimbrel

@@ -1,11 +1,7 @@
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
-#include <system_error>
 
 #include "io/descriptor.h"
 #include "whimbrel/io.h"
@@ -13,26 +9,24 @@
 namespace whimbrel {
 namespace {
 
-namespace fs = std::filesystem;
-
-/// O_TMPFILE where the file system has it, otherwise a file whose name is taken away at once.
-int open_unnamed(const fs::path& folder) {
-  const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (fd >= 0) return fd;
-  std::string name = (folder / ".whimbrel-spool-XXXXXX").string();
-  const int named = ::mkostemp(name.data(), O_CLOEXEC);
-  if (named >= 0) ::unlink(name.c_str());
-  return named;
+/// As where they are kept: little-endian, which files.cc asserts.
+std::span<char> chars_of(std::span<float> values) {
+  return {reinterpret_cast<char*>(values.data()), values.size() * sizeof(float)};
 }
+std::span<const char> chars_of(std::span<const float> values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+}
+
+std::int64_t offset_of(std::int64_t position) { return position * static_cast<std::int64_t>(sizeof(float)); }
 
 }  // namespace
 
 struct Spool::Impl {
-  fs::path folder;
+  std::filesystem::path folder;
   Descriptor file;
   std::atomic<std::int64_t> end{0};  // in floats
 
-  explicit Impl(const fs::path& in) : folder(in), file(open_unnamed(in)) {
+  explicit Impl(const std::filesystem::path& in) : folder(in), file(open_unnamed(in)) {
     if (!file.is_open()) fail("create");
   }
 
@@ -42,38 +36,23 @@ struct Spool::Impl {
   }
 };
 
-Spool::Spool(const fs::path& folder) : impl_(std::make_unique<Impl>(folder)) {}
+Spool::Spool(const std::filesystem::path& folder) : impl_(std::make_unique<Impl>(folder)) {}
 Spool::~Spool() = default;
 
 std::int64_t Spool::append(std::span<const float> values) {
   const std::int64_t position = impl_->end.fetch_add(static_cast<std::int64_t>(values.size()));
-  auto bytes = std::as_bytes(values);
-  auto offset = static_cast<off_t>(position) * static_cast<off_t>(sizeof(float));
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(impl_->file.get(), bytes.data(), bytes.size(), offset);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) impl_->fail("write");
-    bytes = bytes.subspan(static_cast<std::size_t>(n));
-    offset += n;
-  }
+  if (!write_fully(impl_->file, offset_of(position), chars_of(values))) impl_->fail("write");
   return position;
 }
 
 void Spool::read(std::int64_t position, std::span<float> values) const {
-  auto bytes = std::as_writable_bytes(values);
-  auto offset = static_cast<off_t>(position) * static_cast<off_t>(sizeof(float));
-  while (!bytes.empty()) {
-    const ssize_t n = ::pread(impl_->file.get(), bytes.data(), bytes.size(), offset);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) impl_->fail("read");
-    if (n == 0) {
-      throw Error(ErrorCode::internal, fmt::format("spool in {}: read at {} up to {}, expected at most the {} floats appended",
-                                                   impl_->folder.string(), position,
-                                                   position + static_cast<std::int64_t>(values.size()), impl_->end.load()));
-    }
-    bytes = bytes.subspan(static_cast<std::size_t>(n));
-    offset += n;
-  }
+  const auto bytes = chars_of(values);
+  const auto n = read_fully(impl_->file, offset_of(position), bytes);
+  if (n < 0) impl_->fail("read");
+  if (n == std::ssize(bytes)) return;
+  throw Error(ErrorCode::internal,
+              fmt::format("spool in {}: read at {} up to {}, expected at most the {} floats appended", impl_->folder.string(),
+                          position, position + std::ssize(values), impl_->end.load()));
 }
 
 }  // namespace whimbrel

@@ -90,9 +90,9 @@ double Budget::cost_s(std::size_t member) const {
   return inference_[member].per_unit(prior);
 }
 
-double Budget::reserve_s() const {
+double Budget::reserve_s(double task_s) const {
   const double unwritten = static_cast<double>(std::max<std::int64_t>(0, total_ - written_));
-  const double wanted = kFinish_s + kSlower * (longest_task_s_ + unwritten * writing_.per_unit(write_prior_s_));
+  const double wanted = kFinish_s + kSlower * (task_s + unwritten * writing_.per_unit(write_prior_s_));
   return std::min(wanted, kMostReserved * seconds_between(begin_, deadline_));
 }
 
@@ -116,7 +116,7 @@ std::shared_ptr<const MemberSet> Budget::members(Clock::time_point now) {
 }
 
 void Budget::decide(Clock::time_point now) {
-  const double left_s = kUsable * (seconds_between(now, deadline_) - reserve_s());
+  const double left_s = kUsable * (seconds_between(now, deadline_) - reserve_s(longest_task_s_));
   std::vector<std::size_t> open;
   MemberSet set(members_.size());
   for (std::size_t m = 0; m < members_.size(); ++m) {
@@ -155,7 +155,12 @@ std::vector<std::size_t> Budget::take_dropped() {
 
 bool Budget::must_stop(Clock::time_point now) const {
   const std::lock_guard lock(mutex_);
-  return seconds_between(now, deadline_) < reserve_s();
+  return seconds_between(now, deadline_) < reserve_s(longest_task_s_);
+}
+
+bool Budget::must_write(Clock::time_point now) const {
+  const std::lock_guard lock(mutex_);
+  return seconds_between(now, deadline_) < reserve_s(0);
 }
 
 std::vector<BudgetChange> Budget::changes() const {

@@ -46,6 +46,8 @@ class Budget {
   std::vector<std::size_t> take_dropped();
   /// No new task may begin: what is left of the time is for writing.
   bool must_stop(Clock::time_point now) const;
+  /// No task that is under way can be waited for any more.
+  bool must_write(Clock::time_point now) const;
 
   /// Every change of mind, in time order.
   std::vector<BudgetChange> changes() const;
@@ -58,7 +60,7 @@ class Budget {
   };
 
   void note(Rate& rate, double prior, double units, double seconds, Clock::time_point now);
-  double reserve_s() const;
+  double reserve_s(double task_s) const;
   double needed_s(const MemberSet& set) const;
   void decide(Clock::time_point now);
   void change(std::size_t member, bool dropped, Clock::time_point now);

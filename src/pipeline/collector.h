@@ -1,5 +1,5 @@
 // Members' outputs, arriving in any order -> the ensemble's scores of each recording, in window order, kept on disk until the
-// recording's turn to be written comes.
+// recording's turn to be written comes, or in the journal of a run that is gone on with.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "pipeline/ensemble.h"
+#include "pipeline/journal.h"
 #include "pipeline/rank_mean.h"
 #include "pipeline/scheduler.h"
 #include "whimbrel/io.h"
@@ -21,7 +22,15 @@ namespace whimbrel {
 /// Thread-safe. Memory: the windows under way and a small buffer per recording under way.
 class Collector {
  public:
-  Collector(const Ensemble& ensemble, std::size_t recordings, const std::filesystem::path& out_dir);
+  /// @param journal      keeps the rows; begun with row_size()
+  /// @param temporaries  a folder for what is needed besides
+  Collector(const Ensemble& ensemble, std::size_t recordings, Journal& journal, const std::filesystem::path& temporaries);
+
+  /// Floats of a row in the journal: the combined one, then for Mean::rank the members' own scores.
+  static std::size_t row_size(const Ensemble& ensemble);
+
+  /// The recording was finished by an earlier run.
+  void restore(std::size_t recording, const std::vector<RowRun>& runs);
 
   /// One member's row of one window. True if that completed the recording.
   /// @param admitted  the member is the cascade's gate and lets the window through to the others
@@ -61,45 +70,57 @@ class Collector {
     std::size_t missing = 0;
   };
   std::size_t count_expected(const Window& window, bool gated) const;
-  struct Run {  // rows that stand one after the other
-    std::int64_t position;
-    std::int64_t rows;
-  };
   struct Recording {
     Status status = Status::under_way;
     std::string reason;
-    std::int64_t next_index = 0;  // windows below it are in `buffer` or the spool
+    std::int64_t next_index = 0;  // windows below it are in `buffer` or the journal
     std::int64_t windows = -1;    // -1: not known yet
     std::map<std::int64_t, PendingWindow> pending;
     std::vector<float> buffer;
-    std::vector<Run> runs;   // in the spool
-    std::vector<Run> ranks;  // in ranks_
+    std::vector<RowRun> runs;
+    std::vector<RowRun> ranks;  // in ranks_
   };
 
-  void combine(Recording& recording, const PendingWindow& window);
+  void combine(std::size_t number, Recording& recording, const PendingWindow& window);
   struct RankCursor {
     std::size_t run = 0;
     std::int64_t row = 0;  // of the run
   };
   /// Of Mean::rank: puts the next rank of a recording in the place of its scores.
-  void read_rank(const std::vector<Run>& ranks, RankCursor& cursor, std::span<float> row) const;
-  void add_to_ranks(Recording& recording, const PendingWindow& window);
-  void spill(Recording& recording);
-  bool complete_if_done(Recording& recording);
+  void read_rank(const std::vector<RowRun>& ranks, RankCursor& cursor, std::span<float> row) const;
+  void add_to_ranks(Recording& recording, std::span<const float> wide_row);
+  void spill(std::size_t number, Recording& recording);
+  bool complete_if_done(std::size_t number, Recording& recording);
+  /// Calls `take(row)` for each row, as it is in the journal.
+  template <class Take>
+  void for_each_stored(const std::vector<RowRun>& runs, Take take) const;
 
   const Ensemble& ensemble_;
   std::size_t row_size_;
-  Spool spool_;
-  mutable std::optional<RankMean> ranks_;  // of Mean::rank
+  Journal& journal_;
+  std::optional<Spool> rank_spool_;        // of Mean::rank
+  mutable std::optional<RankMean> ranks_;  // likewise
   std::atomic<std::int64_t> windows_{0};
   mutable std::mutex mutex_;
   std::vector<Recording> recordings_;
 };
 
 template <class Take>
+void Collector::for_each_stored(const std::vector<RowRun>& runs, Take take) const {
+  std::vector<float> rows;
+  for (const auto& run : runs) {
+    rows.resize(static_cast<std::size_t>(run.rows) * row_size_);
+    journal_.read_rows(run.position, rows);
+    for (std::int64_t r = 0; r < run.rows; ++r) {
+      take(std::span(rows).subspan(static_cast<std::size_t>(r) * row_size_, row_size_));
+    }
+  }
+}
+
+template <class Take>
 void Collector::for_each(std::size_t recording, Take take) const {
-  std::vector<Run> runs;
-  std::vector<Run> ranks;
+  std::vector<RowRun> runs;
+  std::vector<RowRun> ranks;
   {
     const std::lock_guard lock(mutex_);
     runs = recordings_[recording].runs;
@@ -107,15 +128,10 @@ void Collector::for_each(std::size_t recording, Take take) const {
   }
   RankCursor cursor;
   std::int64_t index = 0;
-  std::vector<float> rows;
-  for (const auto& run : runs) {
-    rows.resize(static_cast<std::size_t>(run.rows) * row_size_);
-    spool_.read(run.position, rows);
-    for (std::int64_t r = 0; r < run.rows; ++r) {
-      read_rank(ranks, cursor, std::span(rows).subspan(static_cast<std::size_t>(r) * row_size_));
-      take(index++, std::span<const float>(rows).subspan(static_cast<std::size_t>(r) * row_size_, row_size_));
-    }
-  }
+  for_each_stored(runs, [&](std::span<float> row) {
+    read_rank(ranks, cursor, row);
+    take(index++, std::span<const float>(row.first(ensemble_.layout.size())));
+  });
 }
 
 }  // namespace whimbrel

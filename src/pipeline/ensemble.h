@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/settings.h"
 #include "whimbrel/engines.h"
 #include "whimbrel/models.h"
 #include "whimbrel/pipeline.h"
@@ -30,6 +31,7 @@ struct Member {
   std::size_t front_end = 0;  // index into Ensemble::front_ends
   EngineKind engine = EngineKind::onnxruntime;
   int batch = 1;
+  std::optional<Setting> earlier;  // of the run that is gone on with
   /// Shared by members that differ in their shift only; null: left out, because a time budget did not allow to open it.
   std::shared_ptr<Session> session;
   SessionCheck check;

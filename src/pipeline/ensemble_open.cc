@@ -118,6 +118,7 @@ OpenRequest request_for(const Ensemble& ensemble, std::size_t index, const Predi
     if (!settings.engine.empty() && options.engine == "auto") request.engine = settings.engine;
     if (options.batch == 0) request.batch = settings.batch;
   }
+  request.earlier = ensemble.members[index].earlier;
   request.outputs = outputs_wanted(ensemble, index);
   request.tuning_s = kTuning_s;
   if (options.budget_s > 0) {
@@ -133,6 +134,7 @@ void open_member(Ensemble& ensemble, std::size_t index, const PredictOptions& op
   if (!opened.check.rows_independent && (options.budget_s > 0 || ensemble.cascade)) {
     // Which windows meet in a batch would then depend on timing.
     request.batch = 1;
+    request.earlier.reset();
     request.engine = to_string(opened.setting.engine);
     opened = open_best(member.manifest, request);
   }

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "whimbrel/io.h"
+
 namespace whimbrel {
 
 std::string seconds_text(std::int64_t samples, int sample_rate_hz) {
@@ -63,6 +65,20 @@ void check_scores(std::span<const float> scores, std::size_t classes) {
   }
 }
 
+namespace {
+
+/// `name` + `suffix`, of a name that is too long for that its beginning and its hash.
+std::string output_name(const std::string& name, std::string_view suffix) {
+  constexpr std::size_t kLongest = 255 - std::string_view(".tmp").size();  // of Linux' file systems, until it is complete
+  if (name.size() + suffix.size() <= kLongest) return name + std::string(suffix);
+  const std::string hash = "~" + text_hash(name);
+  std::size_t kept = kLongest - suffix.size() - hash.size();
+  while (kept > 0 && (static_cast<unsigned char>(name[kept]) & 0xc0) == 0x80) --kept;  // not inside a character
+  return name.substr(0, kept) + hash + std::string(suffix);
+}
+
+}  // namespace
+
 std::filesystem::path mirrored_path(const std::filesystem::path& out_dir, const RecordingName& recording,
                                     std::string_view suffix) {
   const auto& relative = recording.relative;
@@ -75,9 +91,7 @@ std::filesystem::path mirrored_path(const std::filesystem::path& out_dir, const 
                     "recording's folder as the input",
                     recording.path.string(), relative.string(), out_dir.string()));
   }
-  std::filesystem::path path = out_dir / relative;
-  path += suffix;
-  return path;
+  return out_dir / relative.parent_path() / output_name(relative.filename().string(), suffix);
 }
 
 void check_inside(const std::filesystem::path& out_dir, const RecordingName& recording) {

@@ -33,20 +33,42 @@ bool looks_like_recording(const fs::path& path) {
   return std::find(known.begin(), known.end(), lower_extension(path)) != known.end();
 }
 
-void add_folder(const fs::path& folder, std::vector<RecordingName>& found) {
-  std::vector<fs::path> paths;
+/// Adds the recordings that lie in a folder, and its folders. Links to folders are not followed.
+std::error_code list_folder(const fs::path& folder, std::vector<fs::path>& recordings, std::vector<fs::path>& folders) {
   std::error_code error;
-  auto entry = fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied, error);
-  if (error) throw Error(ErrorCode::io, fmt::format("{}: cannot list this folder: {}", folder.string(), error.message()));
-  for (; entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (error) throw Error(ErrorCode::io, fmt::format("{}: cannot list this folder: {}", folder.string(), error.message()));
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;  // a broken link is no regular file
-    if (entry->is_regular_file(ignored) && looks_like_recording(entry->path())) paths.push_back(entry->path());
+    if (entry->is_directory(ignored) && !entry->is_symlink(ignored)) {
+      folders.push_back(entry->path());
+    } else if (entry->is_regular_file(ignored) && looks_like_recording(entry->path())) {
+      recordings.push_back(entry->path());
+    }
+  }
+  return error;
+}
+
+void add_folder(const fs::path& folder, std::vector<RecordingName>& found) {
+  std::vector<fs::path> paths, unlisted, folders = {folder};
+  while (!folders.empty()) {
+    const fs::path current = std::move(folders.back());
+    folders.pop_back();
+    // A folder below that cannot be listed is one bad entry of the ledger: what is in it is missing, and the others are not.
+    if (const std::error_code error = list_folder(current, paths, folders); error && current != folder) {
+      unlisted.push_back(current);
+    } else if (error) {
+      throw Error(ErrorCode::io, fmt::format("{}: cannot list this folder: {}", folder.string(), error.message()));
+    }
   }
   std::sort(paths.begin(), paths.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
   for (auto& path : paths) {
     auto relative = path.lexically_relative(folder);
     found.push_back({std::move(path), std::move(relative)});
+  }
+  for (auto& path : unlisted) {
+    // A name that no recording has, so that formats in which names must differ take it.
+    std::string name = path.lexically_relative(folder).string() + " (folder)";
+    std::ranges::replace(name, '/', '_');
+    found.push_back({std::move(path), name});
   }
 }
 
@@ -62,7 +84,7 @@ void add_list(const fs::path& list, std::vector<RecordingName>& found) {
                   fmt::format("{}: a zero byte in a name, expected a text file with one recording a line", list.string()));
     }
     const fs::path path = line;
-    std::error_code ignored;  // what cannot be looked at is a recording that cannot be read
+    std::error_code ignored;  // what cannot be looked at is a bad recording
     if (fs::is_directory(path, ignored)) {
       add_folder(path, found);
     } else {
@@ -77,7 +99,7 @@ void prepare_folder(const fs::path& folder) {
   if (folder.empty()) throw Error(ErrorCode::invalid_argument, "no output folder given, expected --out");
   std::error_code error;
   fs::create_directories(folder, error);
-  if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
+  if (!error && !fs::is_directory(folder, error)) error = std::make_error_code(std::errc::not_a_directory);
   if (!error && ::access(folder.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
   if (!error) return;
   throw Error(ErrorCode::invalid_argument,
@@ -89,12 +111,14 @@ std::vector<RecordingName> find_recordings(const std::vector<std::string>& input
   std::vector<RecordingName> found;
   for (const auto& input : inputs) {
     const fs::path path = input;
-    if (input.starts_with('@') && !fs::exists(path)) {
-      add_list(input.substr(1), found);
-    } else if (fs::is_directory(path)) {
+    std::error_code ignored;  // what cannot be looked at, such as a link to itself, is a bad recording
+    const fs::file_type type = fs::status(path, ignored).type();
+    if (type == fs::file_type::directory) {
       add_folder(path, found);
-    } else if (fs::exists(path)) {
+    } else if (type != fs::file_type::not_found) {
       found.push_back({path, path.filename()});
+    } else if (input.starts_with('@')) {
+      add_list(input.substr(1), found);
     } else {
       throw Error(ErrorCode::not_found, fmt::format("{}: no such recording or folder", input));
     }
@@ -129,7 +153,8 @@ std::vector<RecordingName> shard(std::vector<RecordingName> recordings, int inde
 std::vector<fs::path> find_models(const std::vector<std::string>& references) {
   std::vector<fs::path> models;
   for (const auto& reference : references) {
-    if (fs::exists(reference) || reference.find_first_of("*?[") == std::string::npos) {
+    std::error_code ignored;
+    if (fs::exists(reference, ignored) || reference.find_first_of("*?[") == std::string::npos) {
       models.emplace_back(reference);  // a missing one is told by who reads it
       continue;
     }

@@ -6,8 +6,10 @@
 #include <mutex>
 #include <utility>
 
+#include "pipeline/desk.h"
 #include "pipeline/formats_text.h"
 #include "pipeline/inputs.h"
+#include "pipeline/resume.h"
 #include "pipeline/run.h"
 #include "pipeline/run_record.h"
 
@@ -17,7 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double kLongestBudget_s = 366.0 * 24 * 3600;
-constexpr double kLatestStart = 0.8;     // of the budget: what is left would not even do for writing
+constexpr double kLatestStart = 0.8;  // of the budget: what is left would not even do for writing
+constexpr double kStopWithin_s = 1;
 constexpr double kEstimateShare = 0.05;  // of the budget, at most, for learning how long the recordings are
 
 std::vector<BudgetMember> budget_members(const Ensemble& ensemble) {
@@ -57,6 +60,16 @@ void check_budget(const PredictOptions& options) {
 
 }  // namespace
 
+StageTimes& StageTimes::operator+=(const StageTimes& other) {
+  start_s += other.start_s;
+  decode_s += other.decode_s;
+  front_end_s += other.front_end_s;
+  infer_s += other.infer_s;
+  write_s += other.write_s;
+  wait_s += other.wait_s;
+  return *this;
+}
+
 std::string_view to_string(RecordingState state) {
   switch (state) {
     case RecordingState::done:
@@ -80,42 +93,49 @@ namespace {
 
 /// Loaded, and what is done with its scores; the sessions are opened later, after what is quick to refuse.
 struct Setup {
-  Ensemble ensemble;
+  std::shared_ptr<Ensemble> ensemble;
   PostProcess post;
   int workers = 1;
 };
 
 Setup load(const PredictOptions& options) {
-  Setup setup{.ensemble = load_ensemble(options), .workers = options.threads > 0 ? options.threads : cpu_info().cores_allowed};
-  setup.post = resolve_post_process(setup.ensemble.members[0].manifest, options);
-  setup.ensemble.wants_frames = setup.post.events.has_value();
-  setup.ensemble.wants_embeddings = options.embeddings;
+  Setup setup{.ensemble = std::make_shared<Ensemble>(load_ensemble(options)),
+              .workers = options.threads > 0 ? options.threads : cpu_info().cores_allowed};
+  setup.post = resolve_post_process(setup.ensemble->members[0].manifest, options);
+  setup.ensemble->wants_frames = setup.post.events.has_value();
+  setup.ensemble->wants_embeddings = options.embeddings;
   return setup;
 }
 
-void open(Setup& setup, const PredictOptions& options) {
-  open_sessions(setup.ensemble, options, setup.workers);
-  add_shifts(setup.ensemble, setup.post.tta_shifts_s);
+/// Models take seconds to load, and a user may want to stop then too.
+void open(const Setup& setup, const PredictOptions& options) {
+  const auto open_all = [setup, options] {
+    open_sessions(*setup.ensemble, options, setup.workers);
+    add_shifts(*setup.ensemble, setup.post.tta_shifts_s);
+  };
+  call_unless_cancelled(open_all, options.cancel, kStopWithin_s);
 }
 
 /// @param cpu_before_s  that other work of this process has used
 PredictResult run_over(const std::vector<RecordingName>& names, const Setup& setup, const PredictOptions& options,
-                       ResultWriter& writer, double cpu_before_s) {
+                       ResultWriter& writer, Journal& journal, std::vector<const JournaledRecording*> finished,
+                       double cpu_before_s) {
   PredictResult result;
   result.workers = setup.workers;
   result.post = setup.post;
   Workload workload;
   std::unique_ptr<Budget> budget;
   if (options.budget_s > 0) {
-    workload = estimate_workload(names, setup.ensemble.grids[0], setup.workers, kEstimateShare * options.budget_s);
-    budget = make_budget(options, setup.ensemble, workload, setup.workers);
+    workload = estimate_workload(names, setup.ensemble->grids[0], setup.workers, kEstimateShare * options.budget_s);
+    budget = make_budget(options, *setup.ensemble, workload, setup.workers);
   }
   result.stages.start_s = seconds_between(options.start, Clock::now());
-  Run run(options, setup.ensemble, names, writer, setup.workers, budget.get(), std::move(workload));
+  Run run(options, setup.ensemble, names, writer, journal, std::move(finished), setup.workers, budget.get(),
+          std::move(workload));
   run.run();
   run.fill(result);
-  result.members = describe_members(setup.ensemble);
-  for (const auto& label : setup.ensemble.labels) result.labels.push_back(label.text);
+  result.members = describe_members(*setup.ensemble);
+  for (const auto& label : setup.ensemble->labels) result.labels.push_back(label.text);
   result.wall_s = seconds_between(options.start, Clock::now());
   result.cpu_s = process_cpu_s() - cpu_before_s;
   result.peak_rss_bytes = peak_rss_bytes();
@@ -129,12 +149,18 @@ PredictResult predict(const PredictOptions& options) {
   auto setup = load(options);
   const auto names = shard(find_recordings(options.inputs), options.shard_index, options.shard_count);
   prepare_folder(options.out_dir);
-  ResultWriter writer(options, setup.ensemble.labels, setup.ensemble.grids[0], setup.post);
+  const auto journal = Journal::of_folder(options.out_dir);
+  ResultWriter writer(options, setup.ensemble->labels, setup.ensemble->grids[0], setup.post);
   writer.check_recordings(names);
-  warn_of_formulas(options.formats, setup.ensemble.labels, names);
+  warn_of_formulas(options.formats, setup.ensemble->labels, names);
+  if (options.resume != Resume::off) take_engines(*setup.ensemble, journal->settings());
   open(setup, options);
-  auto result = run_over(names, setup, options, writer, 0);
+  auto finished = go_on(*journal, options.resume, run_settings(*setup.ensemble, setup.post.tta_shifts_s),
+                        Collector::row_size(*setup.ensemble), names);
+  auto result = run_over(names, setup, options, writer, *journal, std::move(finished), 0);
   result.files.push_back(write_run_record(options, result));
+  const bool complete = !result.cancelled && !result.out_of_time && result.count(RecordingState::failed) == 0;
+  if (complete) journal->remove();
   if (options.absolute_time) warn_of_unknown_times(result.recordings);
   return result;
 }
@@ -157,8 +183,8 @@ Predictor::Predictor(PredictOptions options) : impl_(std::make_unique<Impl>()) {
 }
 
 Predictor::~Predictor() = default;
-const std::vector<Label>& Predictor::labels() const { return impl_->setup.ensemble.labels; }
-const WindowGrid& Predictor::grid() const { return impl_->setup.ensemble.grids[0]; }
+const std::vector<Label>& Predictor::labels() const { return impl_->setup.ensemble->labels; }
+const WindowGrid& Predictor::grid() const { return impl_->setup.ensemble->grids[0]; }
 
 Prediction Predictor::predict(const PredictRequest& request) {
   const std::lock_guard lock(impl_->mutex);
@@ -177,7 +203,10 @@ Prediction Predictor::predict(const PredictRequest& request) {
   const double cpu_before_s = process_cpu_s();
   ResultWriter writer(options, prediction.labels, prediction.grid, impl_->setup.post);
   writer.check_recordings(names);
-  prediction.run = run_over(names, impl_->setup, options, writer, cpu_before_s);
+  const auto journal = Journal::unnamed(options.out_dir);
+  journal->begin("{}", Collector::row_size(*impl_->setup.ensemble));
+  prediction.run = run_over(names, impl_->setup, options, writer, *journal,
+                            std::vector<const JournaledRecording*>(names.size()), cpu_before_s);
   prediction.record = run_record(options, prediction.run);
   return prediction;
 }

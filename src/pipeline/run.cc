@@ -11,7 +11,6 @@ namespace {
 
 /// A worker reads at least so many windows at a time: fewer would only hand the recording around more often.
 constexpr std::size_t kLeastRead = 4;
-constexpr double kProgressEvery_s = 0.1;
 
 std::size_t largest_batch(const Ensemble& ensemble) {
   std::size_t largest = kLeastRead;
@@ -26,14 +25,6 @@ std::vector<Scheduler::MemberQueue> queues_of(const Ensemble& ensemble) {
     queues.push_back({member.batch, member.check.rows_independent, ensemble.gated(m)});
   }
   return queues;
-}
-
-void add_times(StageTimes& sum, const StageTimes& times) {
-  sum.decode_s += times.decode_s;
-  sum.front_end_s += times.front_end_s;
-  sum.infer_s += times.infer_s;
-  sum.write_s += times.write_s;
-  sum.wait_s += times.wait_s;
 }
 
 void note(const WindowStream& stream, RecordingResult& result) {
@@ -53,19 +44,24 @@ bool is_finite(std::span<const float> row) {
 
 }  // namespace
 
-Run::Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<RecordingName> names, ResultWriter& writer,
-         int workers, Budget* budget, Workload workload)
+Run::Run(const PredictOptions& options, std::shared_ptr<const Ensemble> ensemble, std::vector<RecordingName> names,
+         ResultWriter& writer, Journal& journal, std::vector<const JournaledRecording*> finished, int workers, Budget* budget,
+         Workload workload)
     : options_(options),
-      ensemble_(ensemble),
+      ensemble_shared_(std::move(ensemble)),
+      ensemble_(*ensemble_shared_),
       names_(std::move(names)),
       writer_(writer),
+      journal_(journal),
+      finished_(std::move(finished)),
       workers_(workers),
-      read_count_(largest_batch(ensemble)),
+      read_count_(largest_batch(ensemble_)),
       budget_(budget),
-      scheduler_(names_.size(), queues_of(ensemble), static_cast<std::size_t>(workers)),
-      collector_(ensemble, names_.size(), options.out_dir),
-      gate_threshold_(ensemble.cascade ? static_cast<float>(ensemble.cascade->threshold) : 0),
+      scheduler_(names_.size(), queues_of(ensemble_), static_cast<std::size_t>(workers)),
+      collector_(ensemble_, names_.size(), journal, options.out_dir),
+      gate_threshold_(ensemble_.cascade ? static_cast<float>(ensemble_.cascade->threshold) : 0),
       results_(names_.size()),
+      stamps_(names_.size()),
       expected_(std::move(workload.windows)),
       begin_(Clock::now()),
       timeline_(begin_) {
@@ -73,19 +69,11 @@ Run::Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<Re
   expected_.resize(names_.size());
 }
 
-void Run::run() {
-  {
-    std::vector<std::jthread> threads;
-    for (int w = 0; w < workers_; ++w) threads.emplace_back([this] { work(); });
-  }
-  if (failure_) std::rethrow_exception(failure_);
-  write_rest();
-}
-
 void Run::fill(PredictResult& result) {
-  add_times(result.stages, times_);
+  result.stages += times_;
   result.timeline = timeline_.take();
-  result.windows = collector_.windows();
+  result.windows_resumed = windows_resumed_;
+  result.windows = collector_.windows() + windows_resumed_;
   result.windows_read = windows_read_;
   result.cancelled = cancelled();
   result.out_of_time = out_of_time();
@@ -95,23 +83,7 @@ void Run::fill(PredictResult& result) {
   if (budget_ != nullptr) result.budget_changes = budget_->changes();
 }
 
-/// One worker, from its first task to Stop. An exception that is not about one recording ends the run.
-void Run::work() {
-  StageTimes times;
-  Runners runners(ensemble_.members.size());
-  try {
-    while (do_next(runners, times)) {
-    }
-  } catch (...) {
-    const std::lock_guard lock(mutex_);
-    if (!failure_) failure_ = std::current_exception();
-    scheduler_.stop();
-  }
-  const std::lock_guard lock(mutex_);
-  add_times(times_, times);
-}
-
-bool Run::do_next(Runners& runners, StageTimes& times) {
+bool Run::do_next(Desk& desk, Runners& runners, StageTimes& times) {
   if (cancelled()) scheduler_.stop();
   const auto asked = Clock::now();
   auto task = scheduler_.next();
@@ -124,53 +96,107 @@ bool Run::do_next(Runners& runners, StageTimes& times) {
     return false;
   }
   StageTimes spent;
-  perform(task, runners, spent);
+  perform(desk, task, runners, spent);
   timeline_.add(begin, Clock::now(), spent);
-  add_times(times, spent);
+  times += spent;
   return true;
 }
 
-void Run::perform(Scheduler::Task& task, Runners& runners, StageTimes& times) {
+void Run::perform(Desk& desk, Scheduler::Task& task, Runners& runners, StageTimes& times) {
   if (auto* open = std::get_if<Scheduler::Open>(&task)) {
-    this->open(open->recording, times);
+    this->open(desk, open->recording, times);
   } else if (auto* produce = std::get_if<Scheduler::Produce>(&task)) {
-    read(std::move(produce->source), times);
+    read(desk, std::move(produce->source), times);
   } else {
-    infer(std::get<Scheduler::Infer>(task), runners, times);
+    infer(desk, std::get<Scheduler::Infer>(task), runners, times);
   }
 }
 
-void Run::open(std::size_t recording, StageTimes& times) {
-  std::unique_ptr<RecordingSource> source;
-  const auto begin = Clock::now();
-  note_begin(recording);
+namespace {
+
+/// A recording as it was when the run came to it.
+struct Opened {
+  std::unique_ptr<RecordingSource> source;  // null: not wanted, or `failure` says why
+  std::string failure;
+  FileStamp stamp;
+  std::optional<RecordingTime> began;
+};
+
+Opened open_recording(const Ensemble& ensemble, std::size_t recording, const RecordingName& name, bool wanted) {
+  Opened opened;
+  opened.began = name.samples ? recording_time_from_name(name.path) : recording_time(name.path);
+  if (!wanted) return opened;
+  if (!name.samples) opened.stamp = stamp_of(name.path);
   try {
-    source = std::make_unique<RecordingSource>(ensemble_, recording, names_[recording]);
+    opened.source = std::make_unique<RecordingSource>(ensemble, recording, name);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::bad_manifest || error.code() == ErrorCode::internal) throw;
-    fail(recording, error.what());
-    if (budget_ != nullptr) budget_->expect_more(-expected_[recording]);
-    scheduler_.produced(recording, {}, nullptr);
-    write_ready(times);
-    return;
+    opened.failure = error.what();
   }
-  const auto opened = Clock::now();
-  times.decode_s += seconds_between(begin, opened);
-  if (budget_ != nullptr) budget_->read(0, seconds_between(begin, opened), opened);
-  read(std::move(source), times);
+  return opened;
 }
 
-void Run::note_begin(std::size_t recording) {
-  const auto& name = names_[recording];
-  const auto began = name.samples ? recording_time_from_name(name.path) : recording_time(name.path);
-  const std::lock_guard lock(ledger_mutex_);
-  results_[recording].began = began;
+}  // namespace
+
+void Run::open(Desk& desk, std::size_t recording, StageTimes& times) {
+  const auto begin = Clock::now();
+  const bool wanted = finished_[recording] == nullptr;
+  auto opened = desk.watched(Work::decoding, {recording}, [&ensemble = ensemble_, name = names_[recording], recording, wanted] {
+    return open_recording(ensemble, recording, name, wanted);
+  });
+  {
+    const std::lock_guard lock(ledger_mutex_);
+    results_[recording].began = opened.began;
+    stamps_[recording] = opened.stamp;
+  }
+  const auto now = Clock::now();
+  times.decode_s += seconds_between(begin, now);
+  if (opened.source) {
+    if (budget_ != nullptr) budget_->read(0, seconds_between(begin, now), now);
+    return read(desk, std::move(opened.source), times);
+  }
+  if (!wanted) {
+    restore(recording);
+  } else {
+    fail(recording, opened.failure);
+    if (budget_ != nullptr) budget_->expect_more(-expected_[recording]);
+  }
+  scheduler_.produced(recording, {}, nullptr);
+  write_ready(times);
 }
 
-void Run::read(std::unique_ptr<RecordingSource> source, StageTimes& times) {
+/// A recording that an earlier run has scored.
+void Run::restore(std::size_t recording) {
+  const auto& finished = *finished_[recording];
+  collector_.restore(recording, finished.runs);
+  windows_resumed_ += finished.result.windows;
+  {
+    const std::lock_guard lock(ledger_mutex_);
+    auto& result = results_[recording];
+    const auto began = result.began;
+    result = finished.result;
+    result.began = began;
+    result.resumed = true;
+    if (budget_ != nullptr) budget_->expect_more(-expected_[recording]);
+    expected_[recording] = result.windows;
+  }
+}
+
+/// All windows of the recording are collected. Only what is there in full need not be tried again.
+void Run::journal(std::size_t recording) {
+  std::unique_lock lock(ledger_mutex_);
+  const auto result = results_[recording];
+  const auto stamp = stamps_[recording];
+  lock.unlock();
+  if (result.error.empty()) journal_.finish(recording, result, stamp);
+}
+
+void Run::read(Desk& desk, std::unique_ptr<RecordingSource> source, StageTimes& times) {
   const std::size_t recording = source->recording();
   const auto begin = Clock::now();
-  const auto windows = source->read(read_count_, members_now(), times);
+  const auto windows = desk.watched(
+      Work::decoding, {recording},
+      [&times, &source, count = read_count_, members = members_now()] { return source->read(count, members, times); });
   windows_read_ += std::ssize(windows);
   if (budget_ != nullptr) {
     const auto now = Clock::now();
@@ -201,14 +227,27 @@ void Run::end_of(const RecordingSource& source) {
   {
     const std::lock_guard lock(ledger_mutex_);
     note(stream, results_[recording]);
+    note_change(recording);
     if (budget_ != nullptr) budget_->expect_more(windows - expected_[recording]);
     expected_[recording] = windows;
   }
   if (windows == 0) {
     fail(recording, stream.error());
-  } else {
-    collector_.set_window_count(recording, windows);
+  } else if (collector_.set_window_count(recording, windows)) {
+    journal(recording);
   }
+}
+
+/// A recording that still grows, or was replaced, is scored as far as it was there, and not finished. One that was removed was
+/// still read to its end.
+void Run::note_change(std::size_t recording) {
+  auto& result = results_[recording];
+  const auto& before = stamps_[recording];
+  const auto now = before.bytes < 0 ? before : stamp_of(names_[recording].path);
+  if (now == before || now.bytes < 0) return;
+  const auto change = fmt::format("{}: changed while it was read, from {} to {} bytes; expected a recording that is complete",
+                                  names_[recording].path.string(), before.bytes, now.bytes);
+  result.error += (result.error.empty() ? "" : "; ") + change;
 }
 
 void Run::fail(std::size_t recording, const std::string& reason) {
@@ -220,12 +259,14 @@ bool Run::passes_gate(std::span<const float> row) const {
   return std::ranges::max(row.first(ensemble_.layout.classes)) >= gate_threshold_;
 }
 
-void Run::infer(const Scheduler::Infer& task, Runners& runners, StageTimes& times) {
+void Run::infer(Desk& desk, const Scheduler::Infer& task, Runners& runners, StageTimes& times) {
   const auto begin = Clock::now();
   const auto& member = ensemble_.members[task.member];
   auto& runner = runners[task.member];
-  if (!runner) runner = std::make_unique<MemberRunner>(ensemble_, member);
-  auto rows = runner->run(task.windows);
+  auto rows = desk.watched(Work::inference, {}, [&runner, &member, &task, &ensemble = ensemble_] {
+    if (!runner) runner = std::make_unique<MemberRunner>(ensemble, member);
+    return runner->run(task.windows);
+  });
   const bool is_gate = ensemble_.cascade && task.member == ensemble_.cascade->gate;
   std::vector<WindowPtr> admitted;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -237,7 +278,7 @@ void Run::infer(const Scheduler::Infer& task, Runners& runners, StageTimes& time
     }
     const bool passes = is_gate && passes_gate(rows[i]);
     if (passes) admitted.push_back(task.windows[i]);
-    collector_.add(task.member, window, std::move(rows[i]), passes);
+    if (collector_.add(task.member, window, std::move(rows[i]), passes)) journal(window.recording);
   }
   if (!admitted.empty()) scheduler_.admit(admitted);
   scheduler_.inferred();
@@ -248,108 +289,6 @@ void Run::infer(const Scheduler::Infer& task, Runners& runners, StageTimes& time
     if (is_gate) budget_->gated(task.windows.size(), admitted.size());
   }
   write_ready(times);
-}
-
-/// Writes what is complete and next in input order. One worker does it at a time; the others go on, and what they complete
-/// meanwhile is written at the next call, or by write_rest().
-void Run::write_ready(StageTimes& times) {
-  const auto begin = Clock::now();
-  if (const std::unique_lock lock(write_mutex_, std::try_to_lock); lock.owns_lock()) {
-    const bool waits = ensemble_.mean == Mean::rank;  // for all rows of the run
-    while (!waits && next_to_write_ < names_.size() && collector_.status(next_to_write_) != Collector::Status::under_way) {
-      write(next_to_write_++);
-    }
-    report_progress();
-  }
-  times.write_s += seconds_between(begin, Clock::now());
-}
-
-void Run::write_rest() {
-  const bool fills = out_of_time() && !cancelled();
-  for (auto r = next_to_write_; fills && r < names_.size(); ++r) collector_.close(r);
-  collector_.finish_ranks();
-  for (auto r = next_to_write_; fills && r < names_.size(); ++r) writer_.tally(rows_of(r));
-  for (; next_to_write_ < names_.size(); ++next_to_write_) write(next_to_write_);
-  writer_.finish();
-}
-
-void Run::write(std::size_t recording) {
-  const auto begin = Clock::now();
-  std::int64_t windows = 0;
-  {
-    const std::lock_guard lock(ledger_mutex_);
-    auto& result = results_[recording];
-    switch (collector_.status(recording)) {
-      case Collector::Status::under_way:
-        result.error = "the run was stopped before this recording was finished";
-        break;
-      case Collector::Status::abandoned:
-        result.state = RecordingState::failed;
-        result.error = collector_.reason(recording);
-        result.windows = 0;
-        break;
-      case Collector::Status::complete:
-        windows = write_rows(recording, result);
-        break;
-    }
-  }
-  collector_.forget(recording);
-  ++recordings_written_;
-  if (budget_ != nullptr) budget_->wrote(windows, seconds_between(begin, Clock::now()));
-}
-
-/// Returns the windows written: when the time is over also those that were not scored.
-std::int64_t Run::write_rows(std::size_t recording, RecordingResult& result) {
-  auto rows = rows_of(recording);
-  result.windows = rows.windows;
-  if (out_of_time()) rows.windows = std::max(rows.windows, expected_[recording]);
-  result.filled = rows.windows - result.windows;
-  if (!result.error.empty()) log(LogLevel::warning, result.error);
-  if (result.filled > 0 || result.windows == 0) {
-    result.error = fmt::format("the time budget ran out after {} of {} windows", result.windows, rows.windows);
-  }
-  result.state = result.error.empty() ? RecordingState::done : RecordingState::partial;
-  if (result.windows == 0) result.state = RecordingState::cancelled;
-  auto name = names_[recording];
-  name.began = result.began;
-  writer_.write(name, rows);
-  return rows.windows;
-}
-
-Rows Run::part_of(std::size_t recording, std::size_t from, std::size_t size) const {
-  if (size == 0) return {};
-  return [this, recording, from, size](const auto& take) {
-    collector_.for_each(recording,
-                        [&](std::int64_t index, std::span<const float> row) { take(index, row.subspan(from, size)); });
-  };
-}
-
-/// All that was collected of a recording.
-RecordingRows Run::rows_of(std::size_t recording) const {
-  const auto& layout = ensemble_.layout;
-  const std::size_t frames = layout.classes * layout.frames;
-  RecordingRows rows;
-  rows.scores = part_of(recording, 0, layout.classes);
-  rows.frames = part_of(recording, layout.classes, frames);
-  rows.embeddings = part_of(recording, layout.classes + frames, layout.embedding);
-  rows.frames_per_window = static_cast<std::int64_t>(layout.frames);
-  rows.windows = collector_.windows_of(recording);
-  return rows;
-}
-
-void Run::report_progress() {
-  if (!options_.on_progress) return;
-  const auto now = Clock::now();
-  if (seconds_between(last_progress_, now) < kProgressEvery_s) return;
-  last_progress_ = now;
-  const double elapsed = seconds_between(begin_, now);
-  Progress progress{recordings_written_, names_.size(), collector_.windows()};
-  progress.windows_per_s = static_cast<double>(progress.windows_done) / elapsed;
-  if (recordings_written_ > 0) {
-    progress.eta_s =
-        elapsed / static_cast<double>(recordings_written_) * static_cast<double>(names_.size() - recordings_written_);
-  }
-  options_.on_progress(progress);
 }
 
 }  // namespace whimbrel

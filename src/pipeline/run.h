@@ -2,13 +2,18 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include "pipeline/budget.h"
 #include "pipeline/collector.h"
+#include "pipeline/desk.h"
 #include "pipeline/ensemble.h"
 #include "pipeline/member_runner.h"
 #include "pipeline/result_writer.h"
@@ -23,8 +28,10 @@ class Run {
  public:
   /// @param budget    null: all the time there is
   /// @param workload  windows to expect of each recording; only read where there is a budget
-  Run(const PredictOptions& options, const Ensemble& ensemble, std::vector<RecordingName> names, ResultWriter& writer,
-      int workers, Budget* budget, Workload workload);
+  /// @param finished  per recording: what an earlier run has scored of it, or null
+  Run(const PredictOptions& options, std::shared_ptr<const Ensemble> ensemble, std::vector<RecordingName> names,
+      ResultWriter& writer, Journal& journal, std::vector<const JournaledRecording*> finished, int workers, Budget* budget,
+      Workload workload);
 
   /// @throws Error of what is not about one recording
   void run();
@@ -38,16 +45,29 @@ class Run {
   bool cancelled() const { return options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed); }
   bool out_of_time() const { return out_of_time_.load(std::memory_order_relaxed); }
 
-  void work();
-  bool do_next(Runners& runners, StageTimes& times);
-  void perform(Scheduler::Task& task, Runners& runners, StageTimes& times);
-  void open(std::size_t recording, StageTimes& times);
-  void note_begin(std::size_t recording);
-  void read(std::unique_ptr<RecordingSource> source, StageTimes& times);
+  struct WorkerAtDesk {
+    std::shared_ptr<Desk> desk = std::make_shared<Desk>();
+    std::thread thread;
+    bool left_behind = false;
+  };
+
+  void start_worker();
+  void wait();
+  void look_after_workers();
+  double decode_timeout_s() const;
+  void leave_behind(WorkerAtDesk& worker, bool run_ends, const std::vector<std::size_t>& recordings);
+  void work(Desk& desk);
+  bool do_next(Desk& desk, Runners& runners, StageTimes& times);
+  void perform(Desk& desk, Scheduler::Task& task, Runners& runners, StageTimes& times);
+  void open(Desk& desk, std::size_t recording, StageTimes& times);
+  void restore(std::size_t recording);
+  void journal(std::size_t recording);
+  void read(Desk& desk, std::unique_ptr<RecordingSource> source, StageTimes& times);
   std::shared_ptr<const MemberSet> members_now();
   void end_of(const RecordingSource& source);
+  void note_change(std::size_t recording);
   void fail(std::size_t recording, const std::string& reason);
-  void infer(const Scheduler::Infer& task, Runners& runners, StageTimes& times);
+  void infer(Desk& desk, const Scheduler::Infer& task, Runners& runners, StageTimes& times);
   bool passes_gate(std::span<const float> row) const;
   void write_ready(StageTimes& times);
   void write_rest();
@@ -58,9 +78,12 @@ class Run {
   void report_progress();
 
   const PredictOptions& options_;
+  const std::shared_ptr<const Ensemble> ensemble_shared_;
   const Ensemble& ensemble_;
   const std::vector<RecordingName> names_;
   ResultWriter& writer_;
+  Journal& journal_;
+  const std::vector<const JournaledRecording*> finished_;
   const int workers_;
   const std::size_t read_count_;
   Budget* const budget_;
@@ -68,11 +91,13 @@ class Run {
   Collector collector_;
   std::atomic<bool> out_of_time_{false};
   std::atomic<std::int64_t> windows_read_{0};
+  std::atomic<std::int64_t> windows_resumed_{0};
 
   const float gate_threshold_;
 
-  std::mutex ledger_mutex_;  // guards the two below
+  std::mutex ledger_mutex_;  // guards the three below
   std::vector<RecordingResult> results_;
+  std::vector<FileStamp> stamps_;       // of each recording when it was opened
   std::vector<std::int64_t> expected_;  // windows of each recording, as its header or its end says
 
   std::mutex write_mutex_;  // guards the writer and the four below
@@ -82,7 +107,13 @@ class Run {
   Clock::time_point last_progress_{};
   Timeline timeline_;
 
-  std::mutex mutex_;  // guards the two below
+  // Only the caller of run() touches these.
+  std::deque<WorkerAtDesk> workers_at_desks_;
+  std::optional<Clock::time_point> cancelled_at_;
+  std::size_t decoders_left_behind_ = 0;
+
+  std::mutex mutex_;  // guards the two below and Desk::ended
+  std::condition_variable worker_ended_;
   std::exception_ptr failure_;
   StageTimes times_;
 };

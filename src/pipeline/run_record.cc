@@ -92,6 +92,7 @@ Json recording_json(const RecordingResult& recording) {
     row["recorded_at"] = rfc3339(*recording.began);
     row["recorded_at_from"] = to_string(recording.began->source);
   }
+  if (recording.resumed) row["resumed"] = true;
   if (recording.filled > 0) row["windows_filled"] = recording.filled;
   if (recording.non_finite_samples > 0) row["non_finite_samples"] = recording.non_finite_samples;
   return row;
@@ -113,10 +114,11 @@ Json summary_json(const PredictResult& result) {
           {"failed", result.count(RecordingState::failed)},
           {"cancelled", result.count(RecordingState::cancelled)},
           {"windows", result.windows},
+          {"windows_resumed", result.windows_resumed},
           {"rows_filled", result.rows_filled},
           {"wall_s", result.wall_s},
           {"cpu_s", result.cpu_s},
-          {"windows_per_s", busy > 0 ? static_cast<double>(result.windows) / busy : 0.0},
+          {"windows_per_s", busy > 0 ? static_cast<double>(result.windows - result.windows_resumed) / busy : 0.0},
           {"peak_rss_bytes", result.peak_rss_bytes},
           {"stopped_early", result.cancelled},
           {"timeline", timeline_json(result.timeline)},

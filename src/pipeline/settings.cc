@@ -156,6 +156,10 @@ OpenedModel open_best(const Manifest& manifest, const OpenRequest& request) {
   const auto choice = choose(manifest.model_path, request.engine);
   const Setting plain{choice.engine, request.batch > 0 ? request.batch : kDefaultBatch};
   if (request.engine != "auto") return open_with(manifest, request, choice.model, plain);
+  if (request.earlier && engine_reads(request.earlier->engine, choice.model) &&
+      engine_status(request.earlier->engine).available) {
+    return open_with(manifest, request, choice.model, *request.earlier);
+  }
   const auto known = known_setting(find_settings(choice.model, manifest.row_shape(), request.batch), choice, request.batch);
   if (known) return open_with(manifest, request, choice.model, *known);
   if (choice.engine_is_fixed || request.tuning_s <= 0) return open_with(manifest, request, choice.model, plain);

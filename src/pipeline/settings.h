@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct OpenRequest {
   int batch = 0;  // 0: chosen
   int workers = 1;
   std::vector<std::string> outputs;  // the clip-wise one first; empty: the model's first
+  std::optional<Setting> earlier;    // of "auto": what an earlier run has chosen
   double tuning_s = 0;               // most time to spend on finding a good setting with "auto"
 };
 
@@ -39,6 +41,7 @@ struct OpenRequest {
 /// - a model of `whimbrel quantize` by the engine that its integers are placed for, or, where its certificate from this CPU
 /// says
 ///   to keep FP32, the float model beside it as if that had been named;
+/// - the one that an earlier run has chosen, where one is gone on with;
 /// - the best setting that tuning.json knows for this file, CPU and engines;
 /// - else the best one found within `tuning_s`, which is kept in tuning.json;
 /// - else the first engine installed that reads it, ONNX Runtime before OpenVINO, with one window a batch.

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <thread>
 
+#include "pipeline/desk.h"
 #include "whimbrel/audio.h"
 #include "whimbrel/core.h"
 
@@ -53,24 +55,52 @@ std::vector<std::size_t> spread(std::size_t count) {
   return order;
 }
 
+/// What the threads share that look into headers; it outlives one that never comes back from a disk that is gone.
+struct Looking {
+  std::vector<RecordingName> recordings;
+  WindowGrid grid;
+  Clock::time_point end;
+  std::vector<std::size_t> order;
+  std::vector<std::atomic<std::int64_t>> windows;
+  std::atomic<std::size_t> next{0};
+  std::atomic<int> at_work{0};
+
+  void look() {
+    for (auto i = next++; i < order.size() && Clock::now() < end; i = next++) {
+      windows[order[i]] = windows_by_header(recordings[order[i]], grid);
+    }
+    --at_work;
+  }
+};
+
+constexpr auto kLookEvery = std::chrono::milliseconds(1);
+constexpr double kPatience = 2;  // times the time there is: a header takes its time too
+
+/// Windows of each recording, kUnknown for those not come to within most_s.
+std::vector<std::int64_t> look_into_headers(std::span<const RecordingName> recordings, const WindowGrid& grid, int workers,
+                                            double most_s) {
+  const auto begin = Clock::now();
+  const auto end = begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(most_s));
+  auto looking = std::make_shared<Looking>();
+  looking->recordings.assign(recordings.begin(), recordings.end());
+  looking->grid = grid;
+  looking->end = end;
+  looking->order = spread(recordings.size());
+  looking->windows = std::vector<std::atomic<std::int64_t>>(recordings.size());
+  for (auto& windows : looking->windows) windows = kUnknown;
+  looking->at_work = workers;
+  for (int w = 0; w < workers; ++w) std::thread([looking] { looking->look(); }).detach();
+  while (looking->at_work > 0 && seconds_between(begin, Clock::now()) < kPatience * most_s)
+    std::this_thread::sleep_for(kLookEvery);
+  if (looking->at_work > 0) leave_thread_behind();
+  return {looking->windows.begin(), looking->windows.end()};
+}
+
 }  // namespace
 
 Workload estimate_workload(std::span<const RecordingName> recordings, const WindowGrid& grid, int workers, double most_s) {
   Workload workload;
-  workload.windows.assign(recordings.size(), kUnknown);
-  const auto begin = Clock::now();
-  const auto order = spread(recordings.size());
-  std::atomic<std::size_t> next{0};
-  {
-    std::vector<std::jthread> threads;
-    for (int w = 0; w < workers; ++w) {
-      threads.emplace_back([&] {
-        for (auto i = next++; i < order.size() && seconds_between(begin, Clock::now()) < most_s; i = next++) {
-          workload.windows[order[i]] = windows_by_header(recordings[order[i]], grid);
-        }
-      });
-    }
-  }
+  workload.windows = look_into_headers(recordings, grid, workers, most_s);
   double windows = 0;
   double bytes = 0;
   for (std::size_t i = 0; i < recordings.size(); ++i) {

@@ -126,6 +126,77 @@ TEST(BadRecording, GivesWhatIsThereOfATruncatedFlac) {
   EXPECT_TRUE(std::equal(half.samples.begin(), half.samples.end(), whole.samples.begin()));
 }
 
+TEST(BadRecording, GivesWhatIsThereOfTruncatedAiffAuW64AndRf64) {
+  const TempFolder folder;
+  for (const int format : {SF_FORMAT_AIFF, SF_FORMAT_AU, SF_FORMAT_W64, SF_FORMAT_RF64}) {
+    write_audio(folder / "whole", format | SF_FORMAT_PCM_16, 8000, 1, noise(10 * 8000));
+    EXPECT_EQ(decode(folder / "whole").error, "");
+    write_bytes(folder / "cut", read_bytes(folder / "whole").substr(0, 40000));
+    const Decoded got = decode(folder / "cut");
+    EXPECT_THAT(got.error, HasSubstr("decoding stopped at 2.5 s of 10.0 s: the file ends before its header says")) << format;
+    EXPECT_GT(got.samples.size(), 19900u);
+  }
+}
+
+/// A FLAC of ten seconds with some of its bytes overwritten, and what is decoded of it and of the whole.
+struct HurtFlac {
+  std::vector<float> whole;
+  Decoded hurt;
+  std::string logged;
+
+  HurtFlac(const TempFolder& folder, double at, std::size_t bytes) {
+    write_audio(folder / "whole.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, noise(10 * 16000));
+    std::string data = read_bytes(folder / "whole.flac");
+    const auto from = static_cast<std::size_t>(at * static_cast<double>(data.size()));
+    data.replace(from, bytes, bytes, '\x5a');
+    write_bytes(folder / "hurt.flac", data);
+    whole = decode(folder / "whole.flac").samples;
+    set_log_sink([this](LogLevel, std::string_view line) { logged = line; });
+    hurt = decode(folder / "hurt.flac");
+    set_log_sink({});
+  }
+
+  /// Samples that are not what they were; expects them to be silence and in one piece.
+  std::ptrdiff_t lost() const {
+    EXPECT_EQ(hurt.samples.size(), whole.size());
+    const auto first = std::ranges::mismatch(hurt.samples, whole).in1 - hurt.samples.begin();
+    const auto last =
+        std::mismatch(hurt.samples.rbegin(), hurt.samples.rend(), whole.rbegin()).first.base() - hurt.samples.begin();
+    if (hurt.samples == whole) return 0;
+    EXPECT_TRUE(std::all_of(hurt.samples.begin() + first, hurt.samples.begin() + last, [](float x) { return x == 0; }));
+    return last - first;
+  }
+};
+
+TEST(BadRecording, GoesOnBehindADamagedFlacFrameWithSilenceInItsPlace) {
+  const TempFolder folder;
+  const HurtFlac middle(folder, 0.5, 50);
+  EXPECT_THAT(middle.hurt.error, AllOf(HasSubstr("damaged at "), HasSubstr("was read as silence"), HasSubstr("FLAC/PCM_16")));
+  EXPECT_GT(middle.lost(), 1000);
+  EXPECT_LT(middle.lost(), 2 * 16000);  // a frame or two
+  EXPECT_THAT(middle.logged, HasSubstr("could not be decoded were read as silence"));
+}
+
+TEST(BadRecording, KeepsTheTimeOfAFlacWhoseBeginningIsDamaged) {
+  const TempFolder folder;
+  const HurtFlac start(folder, 0.02, 50);
+  EXPECT_THAT(start.hurt.error, HasSubstr("damaged at 0.0 s"));
+  EXPECT_GT(start.lost(), 1000);
+  EXPECT_LT(start.lost(), 2 * 16000);
+}
+
+TEST(BadRecording, SaysThatAFlacGoesOnAfterWhatItsHeaderSays) {
+  const TempFolder folder;
+  write_audio(folder / "a.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, noise(10 * 16000));
+  std::string data = read_bytes(folder / "a.flac");
+  const auto total = static_cast<std::uint32_t>(4 * 16000);  // the last 32 of 36 bits of STREAMINFO's samples
+  for (std::size_t i = 0; i < 4; ++i) data[22 + i] = static_cast<char>(total >> (24 - 8 * i) & 0xff);
+  write_bytes(folder / "a.flac", data);
+  const Decoded got = decode(folder / "a.flac");
+  EXPECT_EQ(got.samples.size(), 4u * 16000);
+  EXPECT_THAT(got.error, HasSubstr("decoding stopped at 4.0 s of 4.0 s: the file goes on for "));
+}
+
 TEST(BadRecording, GivesWhatIsThereOfATruncatedMp3) {
   const TempFolder folder;
   write_audio(folder / "whole.mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 16000, 1, noise(10 * 16000));

@@ -85,7 +85,8 @@ TEST(Ensemble, TakesFramesAndEmbeddingsFromThoseThatHaveThem) {
 
 TEST(Collector, WaitsOnlyForTheMembersOfAWindow) {
   const auto ensemble = ensemble_of({1, 1}, 1);
-  Collector collector(ensemble, 1, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 1, *journal, kFolder);
   (void)collector.set_window_count(0, 1);
   EXPECT_TRUE(collector.add(1, window(0, 0, {false, true}), {0.25F}));
   EXPECT_THAT(drained(collector, 0), ElementsAre(ElementsAre(0.25F)));
@@ -94,7 +95,8 @@ TEST(Collector, WaitsOnlyForTheMembersOfAWindow) {
 TEST(Collector, WaitsForTheGatedMembersOfWhatIsAdmitted) {
   auto ensemble = ensemble_of({1, 1}, 1);
   ensemble.cascade = Cascade{.gate = 0};
-  Collector collector(ensemble, 1, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 1, *journal, kFolder);
   (void)collector.set_window_count(0, 2);
   EXPECT_FALSE(collector.add(0, window(0, 0), {0.5F}, true));
   EXPECT_FALSE(collector.add(0, window(0, 1), {0.25F}));
@@ -105,7 +107,8 @@ TEST(Collector, WaitsForTheGatedMembersOfWhatIsAdmitted) {
 TEST(Collector, ClosesBeforeTheFirstWindowThatLacksFramesOrAnEmbedding) {
   auto ensemble = ensemble_of({1, 1}, 1);
   ensemble.members[1].embedding = ensemble.layout.embedding = 1;
-  Collector collector(ensemble, 1, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 1, *journal, kFolder);
   for (const std::int64_t index : {0, 1, 2}) collector.add(0, window(0, index), {0.5F});
   collector.add(1, window(0, 0), {0.5F, 7});
   collector.close(0);
@@ -114,7 +117,8 @@ TEST(Collector, ClosesBeforeTheFirstWindowThatLacksFramesOrAnEmbedding) {
 
 TEST(Collector, ClosesWithWhatWasScoredUpToTheFirstGap) {
   const auto ensemble = ensemble_of({1, 1}, 1);
-  Collector collector(ensemble, 2, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 2, *journal, kFolder);
   for (const std::size_t member : {0U, 1U}) (void)collector.add(member, window(0, 0), {0.1F});
   (void)collector.add(1, window(0, 1), {0.2F});  // the other member did not come to it
   (void)collector.add(0, window(0, 3), {0.3F});
@@ -129,7 +133,8 @@ TEST(Collector, ClosesWithWhatWasScoredUpToTheFirstGap) {
 
 TEST(Collector, PutsWindowsInOrderHoweverTheyArrive) {
   const auto ensemble = ensemble_of({1}, 1);
-  Collector collector(ensemble, 1, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 1, *journal, kFolder);
   EXPECT_FALSE(collector.add(0, window(0, 2), {0.3F}));
   EXPECT_FALSE(collector.add(0, window(0, 0), {0.1F}));
   EXPECT_FALSE(collector.set_window_count(0, 3));
@@ -141,7 +146,8 @@ TEST(Collector, PutsWindowsInOrderHoweverTheyArrive) {
 
 TEST(Collector, WaitsForEveryMember) {
   const auto ensemble = ensemble_of({1, 1}, 1);
-  Collector collector(ensemble, 1, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 1, *journal, kFolder);
   (void)collector.set_window_count(0, 1);
   EXPECT_FALSE(collector.add(1, window(0, 0), {0.0F}));
   EXPECT_TRUE(collector.add(0, window(0, 0), {1.0F}));
@@ -150,7 +156,8 @@ TEST(Collector, WaitsForEveryMember) {
 
 TEST(Collector, LearnsTheWindowCountLastToo) {
   const auto ensemble = ensemble_of({1}, 1);
-  Collector collector(ensemble, 1, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 1, *journal, kFolder);
   EXPECT_FALSE(collector.add(0, window(0, 0), {0.5F}));
   EXPECT_TRUE(collector.set_window_count(0, 1));
 }
@@ -159,7 +166,8 @@ TEST(Collector, KeepsRecordingsApartWhenTheyMeetInTheSpool) {
   constexpr std::size_t kClasses = 1000;  // a buffer holds about 65 of these rows, so both recordings spill several times
   constexpr int kWindows = 300;
   const auto ensemble = ensemble_of({1}, kClasses);
-  Collector collector(ensemble, 2, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 2, *journal, kFolder);
   for (int i = 0; i < kWindows; ++i) {
     for (const std::size_t recording : {0U, 1U}) {
       (void)collector.add(0, window(recording, i),
@@ -179,7 +187,8 @@ TEST(Collector, KeepsRecordingsApartWhenTheyMeetInTheSpool) {
 
 TEST(Collector, DropsWhatComesAfterARecordingIsAbandoned) {
   const auto ensemble = ensemble_of({1}, 1);
-  Collector collector(ensemble, 1, kFolder);
+  const auto journal = Journal::unnamed(kFolder);
+  Collector collector(ensemble, 1, *journal, kFolder);
   collector.abandon(0, "a score that is not finite");
   EXPECT_FALSE(collector.add(0, window(0, 0), {0.5F}));
   EXPECT_FALSE(collector.set_window_count(0, 1));
