@@ -4,6 +4,8 @@
 #   make build   the command at build/release/whimbrel
 #   make bench   the tables of docs/performance.md, each against its peer, on this machine
 #   make lint    formatting, clang-tidy, ruff, the include rule
+#   make asan    unit tests under AddressSanitizer and UBSan
+#   make fuzz    every parser against made-up bytes: SECONDS=30 for each, or RUNS=20000; TARGETS="audio onnx"
 #   make wheel   dist/whimbrel-*.whl, tried in a fresh virtual environment
 #   make soak MINUTES=5   repeated runs with random faults: the same bytes, memory that stays flat
 #   make sbom    dist/whimbrel.cdx.json, what all of it is made of
@@ -14,7 +16,7 @@ PRESET := release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: demo test build bench soak lint wheel format asan tsan setup setup-dev lock sbom
+.PHONY: demo test build bench soak lint wheel format asan tsan fuzz setup setup-dev lock sbom
 
 setup:
 	@scripts/setup
@@ -53,6 +55,12 @@ asan tsan: setup-dev
 	@cmake --preset $@ >/dev/null
 	@cmake --build --preset $@ --parallel $(JOBS)
 	ctest --preset $@ --parallel $(JOBS) --output-on-failure
+
+SECONDS ?= 30
+fuzz: setup-dev
+	@cmake --preset asan >/dev/null
+	@cmake --build --preset asan --parallel $(JOBS) --target fuzz_targets
+	$(PYTHON) tests/fuzz/run.py --jobs $(JOBS) $(if $(RUNS),--runs $(RUNS),--seconds $(SECONDS)) $(TARGETS)
 
 sbom: build-all
 	@$(PYTHON) scripts/sbom.py --build $(BUILD)

@@ -21,7 +21,8 @@ target_compile_definitions(whimbrel_ffmpeg PRIVATE WHIMBREL_VERSION="${PROJECT_V
 target_link_libraries(whimbrel_ffmpeg PRIVATE whimbrel_core fmt::fmt PkgConfig::LIBAV)
 set_target_properties(whimbrel_ffmpeg PROPERTIES PREFIX "" OUTPUT_NAME whimbrel-ffmpeg
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
-add_dependencies(whimbrel_audio whimbrel_ffmpeg)
+add_custom_target(whimbrel_modules)  # what programs need at run time, but not to be built
+add_dependencies(whimbrel_modules whimbrel_ffmpeg)
 
 # whimbrel_engine_module(KIND WHEEL_LIBS LIBRARIES...): build/<preset>/whimbrel-KIND.so from src/engines/KIND*_module.cc, so that a
 # run that does not need the engine does not pay for loading it. What both sides need is small and compiled twice: a module has no
@@ -35,7 +36,7 @@ function(whimbrel_engine_module kind wheel_libs)
   set_target_properties(whimbrel_${kind} PROPERTIES PREFIX "" OUTPUT_NAME whimbrel-${kind}
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
     INSTALL_RPATH "$ORIGIN/../${wheel_libs}")  # in site-packages/whimbrel
-  add_dependencies(whimbrel_engines whimbrel_${kind})
+  add_dependencies(whimbrel_modules whimbrel_${kind})
 endfunction()
 
 if(OpenVINO_FOUND)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -29,6 +30,7 @@ struct Header {
 };
 static_assert(sizeof(Header) == 24 && std::is_trivially_copyable_v<Header>);
 constexpr auto kHeaderBytes = static_cast<std::int64_t>(sizeof(Header));
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 30;  // of a record; those of runs are a thousand times smaller
 
 std::uint64_t checksum_of(const Header& header, std::string_view bytes) {
   const std::uint64_t seed = XXH3_64bits(&header, offsetof(Header, checksum));
@@ -95,7 +97,8 @@ RecordFile::RecordFile(RecordFile&&) noexcept = default;
 
 RecordFile::RecordFile(const fs::path& path) {
   do {
-    impl_ = std::make_unique<Impl>(path, ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666), true);
+    // Its name is known: what lies there may be a link to a file that must stay as it is.
+    impl_ = std::make_unique<Impl>(path, ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666), true);
     if (!impl_->file.is_open()) impl_->fail("cannot open");
   } while (!lock(impl_->file, path));
 }
@@ -113,7 +116,7 @@ void RecordFile::scan(const std::function<void(const Record&)>& take) {
   std::string bytes;
   for (Header header; impl_->read_at(impl_->end, &header, sizeof header);) {
     const auto begin = impl_->end + kHeaderBytes;
-    if (header.bytes < 0 || header.bytes > size - begin) break;  // before anything is allocated
+    if (header.bytes < 0 || header.bytes > std::min(size - begin, kMostBytes)) break;  // before anything is allocated
     bytes.resize(static_cast<std::size_t>(header.bytes));
     if (!impl_->read_at(begin, bytes.data(), bytes.size()) || header.checksum != checksum_of(header, bytes)) break;
     take({header.kind, header.number, begin, bytes});

@@ -115,11 +115,11 @@ void take_engines(Ensemble& ensemble, const std::string& earlier_settings) {
   const auto settings = Json::parse(earlier_settings, nullptr, false);
   const auto models = settings.is_object() ? settings.value("models", Json::array()) : Json::array();
   for (std::size_t m = 0; m < std::min(models.size(), ensemble.members.size()); ++m) {
-    const auto& model = models[m];
-    if (!model.is_object() || !model["engine"].is_string() || !model["batch"].is_number_integer()) continue;
-    const auto engine = engine_from_string(model["engine"].get<std::string>());
-    if (!engine || model["batch"] < 1 || model["batch"] > 1024) continue;
-    ensemble.members[m].earlier = {*engine, model["batch"].get<int>()};
+    if (!models[m].is_object()) continue;
+    const auto word = models[m].value("engine", Json()), batch = models[m].value("batch", Json());
+    if (!word.is_string() || !batch.is_number_integer() || batch < 1 || batch > 1024) continue;
+    if (const auto engine = engine_from_string(word.get<std::string>()))
+      ensemble.members[m].earlier = {*engine, batch.get<int>()};
   }
 }
 

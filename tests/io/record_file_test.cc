@@ -117,6 +117,26 @@ TEST_F(RecordFileTest, ClearForgetsAll) {
   EXPECT_THAT(contents(), ElementsAre("5:5:new"));
 }
 
+/// Recordings and outputs may share a folder, and what came with the recordings may be meant for this.
+TEST_F(RecordFileTest, DoesNotOpenALink) {
+  const auto precious = file("precious", "keep me");
+  std::filesystem::create_symlink(precious, path_);
+  EXPECT_THAT(error_of(ErrorCode::io, [&] { RecordFile records(path_); }), HasSubstr("records"));
+  EXPECT_EQ(bytes_of(precious), "keep me");
+}
+
+/// A file of a terabyte may be a few bytes on disk.
+TEST_F(RecordFileTest, DoesNotReadARecordThatIsLargerThanAnyThatIsWritten) {
+  write_two();
+  const auto whole = bytes();
+  const std::int64_t size = std::int64_t{1} << 40;
+  put(whole + std::string(8, '\0') + std::string(reinterpret_cast<const char*>(&size), sizeof size) + std::string(8, '\0'));
+  std::error_code failed;
+  std::filesystem::resize_file(path_, static_cast<std::uintmax_t>(size) * 2, failed);
+  if (failed) GTEST_SKIP() << "no sparse files of this size here: " << failed.message();
+  EXPECT_THAT(contents(), ElementsAre("1:7:one", "2:8:second"));
+}
+
 TEST_F(RecordFileTest, UnnamedLeavesNothing) {
   auto file = RecordFile::unnamed(folder_);
   file.append(1, 1, "x");

@@ -190,6 +190,21 @@ TEST_F(JournalTest, NewRecordingsAreWelcome) {
   EXPECT_THAT(go_on(*journal, Resume::strict, kSettings, 2, names_), ElementsAre(IsNull(), NotNull(), NotNull()));
 }
 
+TEST(TakeEngines, TakesNoneFromWhatIsNotOurs) {
+  Ensemble ensemble;
+  ensemble.members.resize(1);
+  for (const char* settings :
+       {"no JSON", "5", "{}", R"({"models":5})", R"({"models":[]})", R"({"models":[5]})", R"({"models":[{}]})",
+        R"({"models":[{"engine":"onnxruntime"}]})", R"({"models":[{"batch":4}]})",
+        R"({"models":[{"engine":"steam","batch":4}]})", R"({"models":[{"engine":"onnxruntime","batch":0}]})",
+        R"({"models":[{"engine":"onnxruntime","batch":18446744073709551615}]})"}) {
+    take_engines(ensemble, settings);
+    EXPECT_FALSE(ensemble.members[0].earlier) << settings;
+  }
+  take_engines(ensemble, R"({"models":[{"engine":"onnxruntime","batch":4}]})");
+  EXPECT_TRUE(ensemble.members[0].earlier);
+}
+
 TEST(SettingsDifference, NamesWhatIsNewGoneAndChanged) {
   EXPECT_EQ(settings_difference(R"({"a":1,"b":[1,2]})", R"({"a":1,"b":[1,2]})"), "");
   EXPECT_EQ(settings_difference(R"({"a":1,"b":[1]})", R"({"b":[1,2],"c":null})"),
