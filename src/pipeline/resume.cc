@@ -114,6 +114,7 @@ std::string run_settings(const Ensemble& ensemble, const std::vector<double>& tt
 void take_engines(Ensemble& ensemble, const std::string& earlier_settings) {
   const auto settings = Json::parse(earlier_settings, nullptr, false);
   const auto models = settings.is_object() ? settings.value("models", Json::array()) : Json::array();
+  if (!models.is_array()) return;
   for (std::size_t m = 0; m < std::min(models.size(), ensemble.members.size()); ++m) {
     if (!models[m].is_object()) continue;
     const auto word = models[m].value("engine", Json()), batch = models[m].value("batch", Json());

@@ -64,7 +64,8 @@ class JournalTest : public ::testing::Test {
   }
   std::filesystem::path file() const { return folder_ / ".whimbrel-journal"; }
 
-  std::filesystem::path folder_ = std::filesystem::path(WHIMBREL_TEST_DATA_DIR) / "journal";
+  std::filesystem::path folder_ = std::filesystem::path(WHIMBREL_TEST_DATA_DIR) / "journal" /
+                                  ::testing::UnitTest::GetInstance()->current_test_info()->name();
   std::vector<RecordingName> names_;
 };
 
