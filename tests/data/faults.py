@@ -104,7 +104,9 @@ class Faults:
 
 
 def nothing_temporary(*folders):
-    return not [path for folder in folders for path in folder.rglob("*") if ".tmp" in path.name or "whimbrel" in path.name]
+    """Nothing is left but results, and the journal of a run that can be gone on with."""
+    paths = [path for folder in folders for path in folder.rglob("*") if path.name != ".whimbrel-journal"]
+    return not [path for path in paths if ".tmp" in path.name or "whimbrel" in path.name]
 
 
 def build_shim(folder):

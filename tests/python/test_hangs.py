@@ -14,6 +14,7 @@ from faults import build_shim
 from interrupted import RECORDINGS, command, make_job
 from small_networks import files_of
 
+pytestmark = pytest.mark.serial
 MIDWAY = 50_000  # bytes of a recording, of which the shortest has 100,000
 
 
