@@ -63,8 +63,8 @@ class Soak:
         env = self.shim(**faults) if faults else None
         return subprocess.run(words, env=env, capture_output=True, text=True, timeout=300, preexec_fn=limit)
 
-    def round(self):
-        kind = self.rng.choice(sorted(FAULTS))
+    def round(self, kinds):
+        kind = self.rng.choice(kinds)
         out = self.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         codes, hit = FAULTS[kind](self, out)
@@ -230,6 +230,7 @@ def main():
     parser.add_argument("--whimbrel", type=pathlib.Path)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--only", nargs="+", choices=sorted(FAULTS), help="kinds of faults; default: all")
     parser.add_argument("--live-long", nargs="*", default=None, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.live_long is not None:
@@ -243,7 +244,7 @@ def main():
         print(f"soak: {arguments.minutes:g} minutes, seed {seed}, {platform.machine()}, {os.cpu_count()} cores", flush=True)
         rounds = 0
         while time.monotonic() < end or rounds == 0:
-            soak.round()
+            soak.round(arguments.only or sorted(FAULTS))
             lives.run()
             rounds += 1
             if rounds % 50 == 0:
