@@ -72,7 +72,7 @@ def tidy_batch(batch):
             return ""
     results = [tidy(file, flags, folder) for file in files]
     told = "\n".join(told for code, told in results if code != 0)
-    if told or "[clang-diagnostic-error]" in joined_told:
+    if told or len(files) == 1 or "[clang-diagnostic-error]" in joined_told:
         return told
     return f"{files[0]} and the {len(files) - 1} after it, read together:\n{joined_told}"
 

@@ -78,7 +78,8 @@ void check_size(const fs::path& model, const onnx::TensorProto& tensor) {
   const bool listed = tensor.data_type() == onnx::TensorProto::FLOAT || tensor.data_type() == onnx::TensorProto::INT64;
   if (size == 0 || (!tensor.has_raw_data() && !listed)) return;  // read nowhere; the engines check what they read
   std::uint64_t present = tensor.raw_data().size() / size;
-  if (!tensor.has_raw_data()) present = static_cast<std::uint64_t>(tensor.float_data_size() + tensor.int64_data_size());
+  if (!tensor.has_raw_data())
+    present = static_cast<std::uint64_t>(tensor.float_data_size()) + static_cast<std::uint64_t>(tensor.int64_data_size());
   bool good = tensor.raw_data().size() % size == 0;
   std::uint64_t count = 1;  // stays below what is present, or the shape has an axis of 0
   const bool none = std::ranges::find(tensor.dims(), 0) != tensor.dims().end();

@@ -35,7 +35,7 @@ def run_with_kills(words, rng, longest_s, most_kills=60):
     """
     for kills in range(most_kills):
         process = subprocess.Popen([*words, "--resume"] if kills else words, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + rng.uniform(0, longest_s) * (1 + kills / 10)
+        deadline = time.monotonic() + rng.uniform(0, longest_s) * 1.1**kills
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.001)
         if process.poll() is None:
