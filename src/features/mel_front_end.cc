@@ -30,6 +30,8 @@ FrameRange inner_frames(const MelConfig& config, std::int64_t window_samples, st
   return {begin, last_start < 0 ? begin : std::max(begin, last_start / config.hop_samples + 1)};
 }
 
+constexpr std::int64_t kMostValues = std::int64_t{1} << 26;  // of a window's spectrogram: 256 MB
+
 void check_window(const MelConfig& config, std::int64_t window_samples, std::int64_t shift_samples) {
   std::int64_t needed = config.n_fft;
   if (config.center) needed = config.pad == PadMode::reflect ? config.n_fft / 2 + 1 : 1;
@@ -38,6 +40,13 @@ void check_window(const MelConfig& config, std::int64_t window_samples, std::int
                 fmt::format("[input] window of {} samples, expected at least {} for n_fft={}; set a longer input.window_s or a "
                             "smaller input.mel.n_fft in the manifest",
                             window_samples, needed, config.n_fft));
+  }
+  if (const auto frames = mel_frame_count(config, window_samples); frames > kMostValues / config.n_mels) {
+    throw Error(
+        ErrorCode::bad_manifest,
+        fmt::format("[input] window of {} frames of {} bands, expected at most {} values; set a shorter input.window_s or "
+                    "a larger input.mel.hop_samples in the manifest",
+                    frames, config.n_mels, kMostValues));
   }
   if (shift_samples < 1) {
     throw Error(

@@ -87,6 +87,8 @@ void read_mel(TomlReader& mel, Manifest& m) {
   }
 }
 
+constexpr double kMostWindowSamples = 0x1p28;  // 1 GB, an hour and a half at 48 kHz
+
 void read_times(TomlReader& input, Manifest& m) {
   input.require("sample_rate_hz", "a whole number, 1..1000000");
   m.sample_rate_hz = integer(input, "sample_rate_hz", 0, 1, 1'000'000);
@@ -97,6 +99,8 @@ void read_times(TomlReader& input, Manifest& m) {
   // Positions are integers: a window and a hop of whole samples never drift.
   for (const auto& [key, seconds] : {std::pair("window_s", m.window_s), std::pair("hop_s", m.hop_s)}) {
     const double samples = seconds * m.sample_rate_hz;
+    if (samples > kMostWindowSamples)
+      input.refuse(key, fmt::format("at most {:.0f} samples, found {}", kMostWindowSamples, samples));
     if (is_whole(samples) && samples > 0.5) continue;
     input.refuse(key, fmt::format("a whole number of samples at {} Hz, found {}", m.sample_rate_hz, samples));
   }

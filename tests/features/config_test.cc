@@ -107,6 +107,14 @@ TEST(MelFrontEnd, RefusesAWindowTooShortForOneFrame) {
   EXPECT_THAT(complain(config, 160000, 0), StartsWith("[input] windows 0 samples apart, expected at least 1;"));
 }
 
+TEST(MelFrontEnd, RefusesAWindowWhoseSpectrogramIsHuge) {
+  MelConfig config;
+  config.hop_samples = 1;
+  config.n_mels = 512;
+  EXPECT_THAT(message_of(ErrorCode::bad_manifest, [&] { MelFrontEnd(config, 32000, 1'000'000, 1'000'000); }),
+              HasSubstr("window of 1000001 frames of 512 bands, expected at most 67108864 values"));
+}
+
 TEST(MelFrontEnd, RefusesAWindowOrPlaneOfAnotherSize) {
   MelFrontEnd front_end(MelConfig{}, 32000, 160000, 160000);
   const std::vector<float> window(160000);

@@ -236,6 +236,8 @@ TEST_F(ManifestTest, NamesValuesOutOfRange) {
   for (const std::string window : {"0", "-5", "inf", "3601"}) {
     EXPECT_THAT(refusal("window_s = 5.0", "window_s = " + window), HasSubstr("expected a number of seconds in (0, 3600]"));
   }
+  EXPECT_THAT(refusal("= 32000\nwindow_s = 5.0", "= 1000000\nwindow_s = 3600"),
+              HasSubstr("input.window_s=3600, expected at most 268435456 samples, found 3600000000"));
   EXPECT_THAT(refusal("= 32000", "= 0"), HasSubstr("input.sample_rate_hz=0, expected a whole number, 1..1000000"));
   const auto output = [&](std::string_view line) { return refusal("[output]\n", "[output]\n" + std::string(line) + "\n"); };
   for (const std::string clip : {"-1", "inf", "nan"})
