@@ -5,7 +5,7 @@
 #   make bench   the tables of docs/performance.md, each against its peer, on this machine
 #   make lint    formatting, clang-tidy, ruff, the include rule
 #   make asan    unit tests under AddressSanitizer and UBSan
-#   make fuzz    every parser against made-up bytes: SECONDS=30 for each, or RUNS=5000; TARGETS="audio onnx"
+#   make fuzz    every parser against made-up bytes: SECONDS=30 for each, or RUNS=20000; TARGETS="audio onnx"
 #   make wheel   dist/whimbrel-*.whl, tried in a fresh virtual environment
 #   make soak MINUTES=5   repeated runs with random faults: the same bytes, memory that stays flat
 #   make sbom    dist/whimbrel.cdx.json, what all of it is made of
