@@ -82,7 +82,7 @@ std::optional<Verdict> parse_verdict(const std::string& text) {
   if (!json.is_object()) return std::nullopt;
   try {
     const auto engine = engine_from_string(json.at("engine").get<std::string>());
-    if (json.at("format").get<int>() != 1 || !engine) return std::nullopt;
+    if (json.at("format") != 1 || !engine) return std::nullopt;
     return Verdict{json.at("keep_fp32").get<bool>(),     *engine,
                    json.at("cpu").get<std::string>(),    json.at("integer_path").get<std::string>(),
                    json.at("source").get<std::string>(), json.at("source_hash").get<std::string>(),

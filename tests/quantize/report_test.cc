@@ -43,8 +43,8 @@ TEST(VerdictJson, SurvivesNamesThatAreNotUtf8) {
 }
 
 TEST(ParseVerdict, RejectsForeignText) {
-  for (const char* text :
-       {"", "null", "[]", "{}", "keep_fp32", "{\"format\": 1}", "{\"format\": 1, \"engine\": \"openvino\"}"}) {
+  for (const char* text : {"", "{\"format\": 7e95, \"engine\": \"openvino\"}", "null", "[]", "{}", "keep_fp32",
+                           "{\"format\": 1}", "{\"format\": 1, \"engine\": \"openvino\"}"}) {
     EXPECT_FALSE(parse_verdict(text)) << text;
   }
 }
