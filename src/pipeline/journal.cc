@@ -44,6 +44,9 @@ JournaledRecording parse_done(std::string_view bytes) {
   auto& result = recording.result;
   result.path = bytes.substr(0, split);
   const auto json = Json::parse(bytes.substr(std::min(split + 1, bytes.size())));
+  for (const char* key : {"bytes", "modified_ns", "windows", "sample_rate_hz", "channels", "non_finite_samples"}) {
+    if (!json.at(key).is_number_integer()) return recording;  // of no rows, so that it is not counted
+  }
   recording.stamp = {json.at("bytes"), json.at("modified_ns")};
   result.state = RecordingState::done;
   result.windows = json.at("windows");
@@ -92,7 +95,7 @@ class Reading {
       auto recording = parse_done(record.bytes);
       std::int64_t rows = 0;
       for (const auto& run : recording.runs = std::exchange(runs_[record.number], {})) rows += run.rows;
-      if (rows == recording.result.windows) finished_.push_back(std::move(recording));
+      if (rows > 0 && rows == recording.result.windows) finished_.push_back(std::move(recording));
     } catch (const Json::exception&) {
       is_over_ = true;
     }
