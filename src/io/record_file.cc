@@ -98,9 +98,10 @@ RecordFile::RecordFile(RecordFile&&) noexcept = default;
 RecordFile::RecordFile(const fs::path& path) {
   do {
     // Its name is known: what lies there may be a link to a file that must stay as it is.
-    impl_ = std::make_unique<Impl>(path, ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666), true);
+    impl_ = std::make_unique<Impl>(path, ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666), false);
     if (!impl_->file.is_open()) impl_->fail("cannot open");
   } while (!lock(impl_->file, path));
+  impl_->named = true;  // only whose it is may take the name away
 }
 
 RecordFile RecordFile::unnamed(const fs::path& folder) {

@@ -46,8 +46,7 @@ std::string labels_hash(const std::vector<Label>& labels) {
   return text_hash(texts);
 }
 
-void check_settings(const Journal& journal, const std::string& settings) {
-  const auto difference = settings_difference(settings, journal.settings());
+void check_settings(const std::string& difference) {
   if (difference.empty()) return;
   throw Error(
       ErrorCode::invalid_argument,
@@ -133,7 +132,7 @@ std::vector<const JournaledRecording*> go_on(Journal& journal, Resume mode, cons
     return none;
   }
   const auto difference = settings_difference(settings, journal.settings());
-  if (mode == Resume::strict) check_settings(journal, settings);
+  if (mode == Resume::strict) check_settings(difference);
   if (mode == Resume::off || !difference.empty()) {
     log(LogLevel::warning,
         mode == Resume::off

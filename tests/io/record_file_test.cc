@@ -101,6 +101,12 @@ TEST_F(RecordFileTest, BelongsToOneAtATime) {
               HasSubstr("another run writes into this folder"));
 }
 
+TEST_F(RecordFileTest, WhoIsRefusedDoesNotTakeTheNameAway) {
+  RecordFile file(path_);
+  error_of(ErrorCode::invalid_argument, [&] { RecordFile(path_).sync(); });
+  EXPECT_TRUE(std::filesystem::exists(path_));
+}
+
 TEST_F(RecordFileTest, AnEmptyOneLeavesNoFile) {
   { RecordFile file(path_); }
   EXPECT_FALSE(std::filesystem::exists(path_));
