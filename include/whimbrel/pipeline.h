@@ -217,9 +217,9 @@ struct PredictResult {
   std::int64_t peak_rss_bytes = 0;
   StageTimes stages;
   StageTimeline timeline;
-  bool cancelled = false;    // asked to stop, or stopped by itself:
+  bool cancelled = false;    // asked to stop, or, without a budget, stopped by itself
+  bool out_of_time = false;  // the budget ended, or the run by itself, before at least one member had scored all windows
   std::string stop_reason;   // why by itself
-  bool out_of_time = false;  // the budget ended before all windows were scored by at least one member
   std::vector<BudgetChange> budget_changes;
 
   std::size_t count(RecordingState state) const;

@@ -102,7 +102,8 @@ void print_budget(const PredictResult& result) {
   if (!result.out_of_time) return;
   std::int64_t missing = 0;
   for (const auto& recording : result.recordings) missing += recording.filled;
-  say(fmt::format("budget: the time ran out before {} windows were scored{}\n", missing,
+  say(fmt::format("budget: the {} before {} windows were scored{}\n",
+                  result.stop_reason.empty() ? "time ran out" : "run stopped by itself", missing,
                   result.rows_filled > 0 ? "; their rows hold the mean of each class" : ""));
 }
 

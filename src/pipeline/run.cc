@@ -91,12 +91,18 @@ void Run::fill(PredictResult& result) {
   }
   result.windows_read = windows_read_;
   result.cancelled = cancelled();
-  if (memory_) result.stop_reason = memory_->reason();
+  result.stop_reason = stop_reason();
   result.out_of_time = out_of_time();
   result.recordings = std::move(results_);
   result.rows_filled = writer_.rows_filled();
   result.files = writer_.files();
   if (budget_ != nullptr) result.budget_changes = budget_->changes();
+}
+
+/// Why the run ended by itself before its time; empty: it did not.
+std::string Run::stop_reason() {
+  const std::lock_guard lock(mutex_);
+  return memory_ && stop_reason_.empty() ? memory_->reason() : stop_reason_;
 }
 
 /// False: this worker ends, so that there is memory for the others.
@@ -105,7 +111,7 @@ bool Run::fits_memory() {
   const auto verdict = memory_->look(Clock::now());
   if (verdict == MemoryGuard::Verdict::go_on) return true;
   if (verdict == MemoryGuard::Verdict::stop) {
-    out_of_memory_ = true;
+    (budget_ != nullptr ? out_of_time_ : out_of_memory_) = true;
     scheduler_.stop();
   } else if (budget_ != nullptr) {
     budget_->set_workers(memory_->workers());

@@ -46,6 +46,7 @@ class Run {
   bool cancelled() const {
     return out_of_memory_ || (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed));
   }
+  /// Also where a run with a budget ends by itself: it was promised a complete file.
   bool out_of_time() const { return out_of_time_.load(std::memory_order_relaxed); }
 
   struct WorkerAtDesk {
@@ -61,6 +62,7 @@ class Run {
   double decode_timeout_s() const;
   void leave_behind(WorkerAtDesk& worker, bool run_ends, const std::vector<std::size_t>& recordings);
   void work(Desk& desk);
+  std::string stop_reason();
   bool fits_memory();
   bool do_next(Desk& desk, Runners& runners, StageTimes& times);
   void perform(Desk& desk, Scheduler::Task& task, Runners& runners, StageTimes& times);
@@ -121,9 +123,10 @@ class Run {
   std::optional<Clock::time_point> cancelled_at_;
   std::size_t decoders_left_behind_ = 0;
 
-  std::mutex mutex_;  // guards the two below and Desk::ended
+  std::mutex mutex_;  // guards the three below and Desk::ended
   std::condition_variable worker_ended_;
   std::exception_ptr failure_;
+  std::string stop_reason_;
   StageTimes times_;
 };
 

@@ -84,7 +84,7 @@ void Run::leave_behind(WorkerAtDesk& worker, bool run_ends, const std::vector<st
   if (run_ends) return;
   for (const auto recording : recordings) {
     fail(recording,
-         fmt::format("{}: nothing was decoded for {} s, expected it to be read in far less; is its disk still there?",
+         fmt::format("{}: nothing was decoded for {:g} s, expected it to be read in far less; is its disk still there?",
                      names_[recording].path.string(), decode_timeout_s()));
     scheduler_.produced(recording, {}, nullptr);
   }
@@ -92,10 +92,16 @@ void Run::leave_behind(WorkerAtDesk& worker, bool run_ends, const std::vector<st
   write_ready(times);
   if (++decoders_left_behind_ < kMostLeftBehind) return start_worker();
   const std::lock_guard lock(mutex_);
-  const auto failure =
-      fmt::format("{} recordings could not be read for {} s each, the last of them {}; is the disk still there?",
+  const auto reason =
+      fmt::format("{} recordings could not be read for {:g} s each, the last of them {}; is the disk still there?",
                   decoders_left_behind_, decode_timeout_s(), names_[recordings.at(0)].path.string());
-  if (!failure_) failure_ = std::make_exception_ptr(Error(ErrorCode::io, failure));
+  if (budget_ != nullptr) {
+    log(LogLevel::error, "stopping: " + reason);
+    stop_reason_ = reason;
+    out_of_time_ = true;
+  } else if (!failure_) {
+    failure_ = std::make_exception_ptr(Error(ErrorCode::io, reason));
+  }
   scheduler_.stop();
 }
 

@@ -68,7 +68,9 @@ std::int64_t Run::write_rows(std::size_t recording, RecordingResult& result) {
   result.filled = rows.windows - result.windows;
   if (!result.error.empty()) log(LogLevel::warning, result.error);
   if (result.filled > 0 || result.windows == 0) {
-    result.error = fmt::format("the time budget ran out after {} of {} windows", result.windows, rows.windows);
+    result.error = fmt::format("{} after {} of {} windows",
+                               stop_reason().empty() ? "the time budget ran out" : "the run stopped by itself", result.windows,
+                               rows.windows);
   }
   result.state = result.error.empty() ? RecordingState::done : RecordingState::partial;
   if (result.windows == 0) result.state = RecordingState::cancelled;

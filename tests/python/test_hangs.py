@@ -38,6 +38,10 @@ def job(whimbrel, tmp_path_factory):
     return Job(whimbrel, tmp_path_factory.mktemp("hangs"))
 
 
+def row_names(files):
+    return [line.split(",")[0] for line in files["submission.csv"].decode().splitlines()[1:]]
+
+
 def states(out):
     recordings = json.loads((out / "run.json").read_text())["recordings"]
     return {pathlib.Path(r["path"]).name: (r["state"], r.get("error", "")) for r in recordings}
@@ -65,6 +69,25 @@ def test_a_disk_that_is_gone_ends_the_run_and_it_goes_on_when_it_is_back(job, tm
     assert files_of(tmp_path / "out") == job.whole
 
 
+def test_with_a_budget_the_output_is_complete_though_the_disk_is_gone(job, tmp_path):
+    faults = {"FAULT_FILES": "field/", "FAULT_HANG_AFTER": MIDWAY}
+    words = ["--budget", "50s", "--decode-timeout", "0.05s", "--threads", "4"]
+    done = job.run(tmp_path / "out", faults, *words, code=1)
+    assert "16 recordings could not be read for 0.05 s each" in done.stderr
+    assert "budget: the run stopped by itself before" in done.stderr
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert "16 recordings" in record["summary"]["stop_reason"] and record["budget"]["ran_out"]
+    found = states(tmp_path / "out")
+    rest = {name: error for name, (state, error) in found.items() if state == "cancelled"}
+    assert sum(state == "failed" for state, _ in found.values()) == 16 and len(rest) == RECORDINGS - 16
+    assert all(error.startswith("the run stopped by itself after 0 of") for error in rest.values())
+    assert row_names(files_of(tmp_path / "out")) == [
+        row for row in row_names(job.whole) if row.rpartition("_")[0] + ".wav" in rest
+    ]
+    job.run(tmp_path / "out", {}, "--resume", code=0)
+    assert files_of(tmp_path / "out") == job.whole
+
+
 def test_a_budget_holds_though_a_decoder_hangs(job, tmp_path):
     faults = {"FAULT_FILES": "r07.wav", "FAULT_HANG_AFTER": MIDWAY}
     begin = time.monotonic()
@@ -82,9 +105,8 @@ def test_a_budget_holds_though_all_decoders_hang(job, tmp_path):
     found = states(tmp_path / "out")
     hung = tuple(name.removesuffix("wav")[:-1] + "_" for name, (state, _) in found.items() if state == "failed")
     assert len(found) == RECORDINGS and 0 < len(hung) < RECORDINGS
-    rows = [line.split(",")[0] for line in (tmp_path / "out" / "submission.csv").read_text().splitlines()]
-    whole = [line.split(",")[0] for line in job.whole["submission.csv"].decode().splitlines()]
-    assert rows == [row for row in whole if not row.startswith(hung)], "what was not come to in time has its rows"
+    rows = row_names(files_of(tmp_path / "out"))
+    assert rows == [row for row in row_names(job.whole) if not row.startswith(hung)], "what was not come to has its rows"
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

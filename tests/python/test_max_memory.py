@@ -86,7 +86,8 @@ def test_fewer_workers_where_not_all_fit_and_the_same_bytes(whimbrel, recordings
     assert files_of(tmp_path / "held") == files_of(tmp_path / "free")
 
 
-def test_memory_that_grows_all_the_same_ends_the_run_cleanly(whimbrel, build, model, tmp_path):
+@pytest.mark.parametrize("budget", [[], ["--budget", "10min"]])
+def test_memory_that_grows_all_the_same_ends_the_run_cleanly(whimbrel, build, model, tmp_path, budget):
     """An engine that keeps some megabytes of each batch, for a recording that it would need gigabytes for."""
     folder = build / "tests/doctored"
     if not (folder / "whimbrel-openvino.so").exists():
@@ -105,14 +106,19 @@ def test_memory_that_grows_all_the_same_ends_the_run_cleanly(whimbrel, build, mo
     model = output / model.name
     env = os.environ | doctored
     limit = needed_bytes(whimbrel, tmp_path / "field", model, tmp_path / "no", *words, env=env) + 60 * MB
-    done = predict(whimbrel, tmp_path / "field", model, tmp_path / "out", *words, "--max-memory", limit, env=env)
+    done = predict(whimbrel, tmp_path / "field", model, tmp_path / "out", *words, "--max-memory", limit, *budget, env=env)
     assert done.returncode == 1, done.stderr
     assert "going on with 1 worker" in done.stderr and "stopping: the process holds" in done.stderr
     record = record_of(tmp_path / "out")
-    assert record["summary"]["stopped_early"] and "--max-memory" in record["summary"]["stop_reason"]
-    states = [r["state"] for r in record["recordings"]]
-    assert states == ["done", "cancelled"]
-    assert len((tmp_path / "out/scores.index.csv").read_text().splitlines()) == 1 + 20
+    assert "--max-memory" in record["summary"]["stop_reason"]
+    first, second = record["recordings"]
+    rows = len((tmp_path / "out/scores.index.csv").read_text().splitlines()) - 1
+    if budget:  # a run with a budget has promised a row for every window
+        assert first["state"] == "done" and second["state"] == "partial" and rows == 20 + 600
+        assert second["error"] == f"the run stopped by itself after {second['windows']} of 600 windows"
+    else:
+        assert record["summary"]["stopped_early"]
+        assert first["state"] == "done" and second["state"] == "cancelled" and rows == 20
 
 
 def test_a_predictor_takes_it_too(model, recordings):
