@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 
@@ -16,6 +17,12 @@ os.environ["PYTHONPATH"] = str(BUILD / "python")  # of processes that tests star
 # What a run learns of a model's speed would otherwise choose the engine of the next one, and come from the user's own runs.
 CACHE = tempfile.TemporaryDirectory(prefix="whimbrel-cache-")
 os.environ["WHIMBREL_CACHE"] = CACHE.name
+
+# nohup and a script's "&" tell what they start to ignore signals, which all that is started from there inherits. With a handler
+# instead, this process goes on ignoring them, and those that tests start do not.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 def pytest_configure(config):

@@ -486,7 +486,7 @@ def test_a_second_signal_ends_at_once(faults, slowest_model, hour, tmp_path, fir
     with started(faults.whimbrel, slowest_model, hour, tmp_path / "out") as process:
         wait_for(tmp_path / "out/a_short.wav.selections.txt", process)
         process.send_signal(first)
-        while handles(process, second):
+        while handles(process, second) and process.poll() is None:
             time.sleep(0.001)
         process.send_signal(second)
         process.communicate(timeout=60)
