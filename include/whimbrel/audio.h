@@ -14,8 +14,8 @@ namespace whimbrel {
 
 /// Decodes one recording to mono float32 (the mean of its channels) at its own rate, block by block.
 /// FFmpeg reads Ogg and MPEG audio, libsndfile the rest, and FFmpeg what libsndfile cannot. Where FFmpeg's time
-/// stamps show a loss inside the recording, it is read as silence (and logged), so that times stay right; MP3 has no stamps:
-/// lost sync there shortens the recording. Not thread-safe; one instance is one pass.
+/// stamps show a loss inside the recording, it is read as silence, so that times stay right, and read() says so at the end; MP3
+/// has no stamps: lost sync there shortens the recording. Not thread-safe; one instance is one pass.
 class RecordingReader {
  public:
   /// @throws Error{bad_recording} with what was found and what was expected; Error{not_found} if there is no such file
@@ -34,7 +34,8 @@ class RecordingReader {
 
   /// Fills `mono` from the front. Returns the frames written; fewer than asked only at the end; 0 at and after the end.
   /// NaN, infinite and absurd samples (2^40 and more, which would overflow in a spectrum) are read as 0 and counted.
-  /// @throws Error{bad_recording} where decoding stops early; what was returned before stays valid
+  /// @throws Error{bad_recording} where decoding stops early, and at the end of a recording damaged inside; what was returned
+  /// before stays valid
   virtual std::size_t read(std::span<float> mono) = 0;
 
   std::int64_t non_finite_samples() const { return non_finite_samples_; }

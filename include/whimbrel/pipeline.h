@@ -132,7 +132,7 @@ struct PredictOptions {
 
 enum class RecordingState {
   done,
-  partial,    // decoding stopped before the end: what was decoded is scored and written
+  partial,    // damaged inside, or decoding stopped before the end: what was decoded is scored and written
   failed,     // nothing of it is in the output
   cancelled,  // not reached, or not finished, when the run was asked to stop or its time was over
 };

@@ -250,6 +250,7 @@ class FfmpegReader final : public Decoder {
     taken_ = 0;
     downmix(interleaved_, frame_->ch_layout.nb_channels, ready_);
     silence_ = gap_before(*frame_);
+    if (silence_given_ == 0) first_silence_ = position_;
     silence_given_ += silence_;
     position_ += silence_ + frame_->nb_samples;
     return true;
@@ -280,8 +281,9 @@ class FfmpegReader final : public Decoder {
     ended_ = true;
     if (!failure.empty()) failure_ = failure;
     if (silence_given_ == 0) return;
-    log(LogLevel::warning, fmt::format("{}: {:.2f} s that could not be decoded were read as silence", path().string(),
-                                       static_cast<double>(silence_given_) / sample_rate_hz_));
+    const double rate = sample_rate_hz_;
+    damage_ = fmt::format("damaged at {:.1f} s; {:.2f} s that could not be decoded were read as silence",
+                          static_cast<double>(first_silence_) / rate, static_cast<double>(silence_given_) / rate);
   }
 
   std::unique_ptr<AVFormatContext, FormatCloser> format_;
@@ -296,6 +298,7 @@ class FfmpegReader final : public Decoder {
   std::size_t taken_ = 0;               // of ready_
   std::int64_t silence_ = 0;            // frames still to give before ready_
   std::int64_t silence_given_ = 0;      // in all
+  std::int64_t first_silence_ = 0;      // frames before the first of it
   std::int64_t position_ = 0;           // frames up to the end of ready_
   std::optional<std::int64_t> origin_;  // time stamp of position 0, in frames
   bool ended_ = false;

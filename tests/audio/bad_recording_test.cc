@@ -142,7 +142,6 @@ TEST(BadRecording, GivesWhatIsThereOfTruncatedAiffAuW64AndRf64) {
 struct HurtFlac {
   std::vector<float> whole;
   Decoded hurt;
-  std::string logged;
 
   HurtFlac(const TempFolder& folder, double at, std::size_t bytes) {
     write_audio(folder / "whole.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, noise(10 * 16000));
@@ -151,9 +150,7 @@ struct HurtFlac {
     data.replace(from, bytes, bytes, '\x5a');
     write_bytes(folder / "hurt.flac", data);
     whole = decode(folder / "whole.flac").samples;
-    set_log_sink([this](LogLevel, std::string_view line) { logged = line; });
     hurt = decode(folder / "hurt.flac");
-    set_log_sink({});
   }
 
   /// Samples that are not what they were; expects them to be silence and in one piece.
@@ -174,7 +171,6 @@ TEST(BadRecording, GoesOnBehindADamagedFlacFrameWithSilenceInItsPlace) {
   EXPECT_THAT(middle.hurt.error, AllOf(HasSubstr("damaged at "), HasSubstr("was read as silence"), HasSubstr("FLAC/PCM_16")));
   EXPECT_GT(middle.lost(), 1000);
   EXPECT_LT(middle.lost(), 2 * 16000);  // a frame or two
-  EXPECT_THAT(middle.logged, HasSubstr("could not be decoded were read as silence"));
 }
 
 TEST(BadRecording, KeepsTheTimeOfAFlacWhoseBeginningIsDamaged) {
@@ -219,13 +215,9 @@ TEST(BadRecording, ReadsALostPageAsSilenceAndKeepsTheTime) {
   bytes[page + 400] = static_cast<char>(bytes[page + 400] ^ 0x55);
   write_bytes(folder / "hurt.opus", bytes);
 
-  std::string logged;
-  set_log_sink([&](LogLevel, std::string_view line) { logged = line; });
   const Decoded hurt = decode(folder / "hurt.opus");
-  set_log_sink({});
   const Decoded whole = decode(folder / "whole.opus");
-  EXPECT_EQ(hurt.error, "");
-  EXPECT_THAT(logged, HasSubstr("could not be decoded were read as silence"));
+  EXPECT_THAT(hurt.error, AllOf(HasSubstr("damaged at 6."), HasSubstr("could not be decoded were read as silence")));
   ASSERT_EQ(hurt.samples.size(), whole.samples.size());
   EXPECT_LT(std::ranges::count(whole.samples, 0.0f), 4800);
   EXPECT_GT(std::ranges::count(hurt.samples, 0.0f), 24000);
