@@ -60,8 +60,9 @@ class Soak:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
         words = command(self.whimbrel, self.field, self.models, out, "--threads", self.rng.randint(1, 8), *words)
-        env = self.shim(**faults) if faults else None
-        return subprocess.run(words, env=env, capture_output=True, text=True, timeout=300, preexec_fn=limit)
+        return subprocess.run(
+            words, env=self.shim(FAULT_CLOSE=1, **faults), capture_output=True, text=True, timeout=300, preexec_fn=limit
+        )
 
     def round(self, kinds):
         kind = self.rng.choice(kinds)

@@ -139,7 +139,14 @@ class SndfileReader final : public Decoder {
         SF_VIRTUAL_IO io = large_riff_io();
         file_.reset(sf_open_virtual(&io, SFM_READ, &info, &large_));
       } else {
-        file_.reset(sf_open_fd(descriptor_.fd, SFM_READ, &info, SF_FALSE));
+        // libsndfile 1.0.30 to 1.2.0 closes the descriptor of a file that it refuses, whatever it is told: it gets one of its
+        // own.
+        const int own = ::fcntl(descriptor_.fd, F_DUPFD_CLOEXEC, 0);
+        if (own < 0) {
+          words = std::system_category().message(errno);
+          return false;
+        }
+        file_.reset(sf_open_fd(own, SFM_READ, &info, SF_TRUE));
       }
       if (!file_) words = words_of(nullptr);
     }

@@ -3,6 +3,7 @@
 //   FAULT_EIO_AFTER  reading them fails with EIO from this byte on
 //   FAULT_HANG_AFTER  reading them never comes back from this byte on
 //   FAULT_SHORT      reads of them give an odd number of bytes, and every third one is interrupted (EINTR)
+//   FAULT_CLOSE      closing what is not open ends the process: with threads it may be what another one has just opened
 //   FAULT_CLOCK_S    the wall clock jumps by so many seconds, back and forth, at every call
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +18,7 @@
 #include <unistd.h>
 
 static int is_bad(int fd) {
-  const char *text = getenv("FAULT_FILES");
+  const char* text = getenv("FAULT_FILES");
   char link[64], path[4096];
   if (text == NULL) return 0;
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -53,52 +54,61 @@ static ssize_t allowed(int fd, size_t count, off_t at) {
   return (ssize_t)count;
 }
 
-ssize_t read(int fd, void *to, size_t count) {
+ssize_t read(int fd, void* to, size_t count) {
   const ssize_t n = allowed(fd, count, lseek(fd, 0, SEEK_CUR));
   return n < 0 ? n : syscall(SYS_read, fd, to, (size_t)n);
 }
 
-ssize_t pread(int fd, void *to, size_t count, off_t at) {
+ssize_t pread(int fd, void* to, size_t count, off_t at) {
   const ssize_t n = allowed(fd, count, at);
   return n < 0 ? n : syscall(SYS_pread64, fd, to, (size_t)n, at);
 }
 
-ssize_t pread64(int fd, void *to, size_t count, off_t at) { return pread(fd, to, count, at); }
+ssize_t pread64(int fd, void* to, size_t count, off_t at) { return pread(fd, to, count, at); }
 
-ssize_t __read_chk(int fd, void *to, size_t count, size_t room) {
+ssize_t __read_chk(int fd, void* to, size_t count, size_t room) {
   (void)room;
   return read(fd, to, count);
 }
 
-ssize_t __pread64_chk(int fd, void *to, size_t count, off_t at, size_t room) {
+ssize_t __pread64_chk(int fd, void* to, size_t count, off_t at, size_t room) {
   (void)room;
   return pread(fd, to, count, at);
 }
 
-ssize_t __pread_chk(int fd, void *to, size_t count, off_t at, size_t room) {
+ssize_t __pread_chk(int fd, void* to, size_t count, off_t at, size_t room) {
   (void)room;
   return pread(fd, to, count, at);
 }
 
-ssize_t readv(int fd, const struct iovec *parts, int count) {
+ssize_t readv(int fd, const struct iovec* parts, int count) {
   for (int i = 0; i < count; ++i)
     if (parts[i].iov_len > 0) return read(fd, parts[i].iov_base, parts[i].iov_len);
   return 0;
 }
 
+int close(int fd) {
+  const int failed = (int)syscall(SYS_close, fd);
+  if (failed != 0 && errno == EBADF && getenv("FAULT_CLOSE") != NULL) {
+    fprintf(stderr, "descriptor %d was closed and is not open\n", fd);
+    abort();
+  }
+  return failed;
+}
+
 static long jump(void) {
   static int calls;
-  const char *text = getenv("FAULT_CLOCK_S");
+  const char* text = getenv("FAULT_CLOCK_S");
   return text != NULL && __sync_add_and_fetch(&calls, 1) % 2 == 0 ? atol(text) : 0;
 }
 
-int clock_gettime(clockid_t id, struct timespec *now) {
+int clock_gettime(clockid_t id, struct timespec* now) {
   const int failed = (int)syscall(SYS_clock_gettime, id, now);
   if (failed == 0 && id == CLOCK_REALTIME) now->tv_sec += jump();
   return failed;
 }
 
-int gettimeofday(struct timeval *now, void *zone) {
+int gettimeofday(struct timeval* now, void* zone) {
   (void)zone;
   struct timespec time;
   clock_gettime(CLOCK_REALTIME, &time);
@@ -107,7 +117,7 @@ int gettimeofday(struct timeval *now, void *zone) {
   return 0;
 }
 
-time_t time(time_t *to) {
+time_t time(time_t* to) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   if (to != NULL) *to = now.tv_sec;

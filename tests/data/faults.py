@@ -65,6 +65,7 @@ class Faults:
 
     def __init__(self, whimbrel, folder):
         self.whimbrel, self.folder = whimbrel, folder
+        self.env = build_shim(folder)(FAULT_CLOSE=1)
         self.model = Network(1).write(folder / "model", "net")
         self.good = folder / "good"
         self.good.mkdir()
@@ -76,7 +77,7 @@ class Faults:
         assert [len(self.rows[name]) > 10 for name in GOOD_NAMES] == [True] * 3
 
     def run(self, inputs, out, *words, **options):
-        return predict(self.whimbrel, self.model, inputs, out, *words, **options)
+        return predict(self.whimbrel, self.model, inputs, out, *words, **{"env": self.env} | options)
 
     def with_good(self, folder):
         """`folder` with the good recordings in it."""
