@@ -67,7 +67,9 @@ void Run::look_after_workers() {
     if (worker.left_behind) continue;
     const auto given_up =
         no_grace ? worker.desk->give_up(std::nullopt, now) : worker.desk->give_up(Work::decoding, now - patience);
-    if (given_up) leave_behind(worker, no_grace, *given_up);
+    // Those that hang at the moment at which the last one is given up are not reached: the run has ended.
+    const bool run_ends = no_grace || decoders_left_behind_ >= kMostLeftBehind;
+    if (given_up) leave_behind(worker, run_ends, *given_up);
   }
 }
 
