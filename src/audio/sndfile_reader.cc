@@ -139,8 +139,7 @@ class SndfileReader final : public Decoder {
         SF_VIRTUAL_IO io = large_riff_io();
         file_.reset(sf_open_virtual(&io, SFM_READ, &info, &large_));
       } else {
-        // libsndfile 1.0.30 to 1.2.0 closes the descriptor of a file that it refuses, whatever it is told: it gets one of its
-        // own.
+        // libsndfile 1.0.30 to 1.2.0 closes the descriptor of a file that it refuses, whatever it is told: it has its own.
         const int own = ::fcntl(descriptor_.fd, F_DUPFD_CLOEXEC, 0);
         if (own < 0) {
           words = std::system_category().message(errno);
@@ -220,7 +219,8 @@ class SndfileReader final : public Decoder {
   std::size_t ask_ffmpeg(std::span<float> mono) {
     try {
       return behind_damage_->read(mono);
-    } catch (const Error&) {  // it ends too early: read() says so of the whole
+    } catch (const Error& error) {  // how much was lost; read() says of the whole where
+      log(LogLevel::warning, error.what());
       return 0;
     }
   }

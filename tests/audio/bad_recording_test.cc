@@ -142,6 +142,7 @@ TEST(BadRecording, GivesWhatIsThereOfTruncatedAiffAuW64AndRf64) {
 struct HurtFlac {
   std::vector<float> whole;
   Decoded hurt;
+  std::string logged;
 
   HurtFlac(const TempFolder& folder, double at, std::size_t bytes) {
     write_audio(folder / "whole.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, noise(10 * 16000));
@@ -150,7 +151,9 @@ struct HurtFlac {
     data.replace(from, bytes, bytes, '\x5a');
     write_bytes(folder / "hurt.flac", data);
     whole = decode(folder / "whole.flac").samples;
+    set_log_sink([this](LogLevel, std::string_view line) { logged = line; });
     hurt = decode(folder / "hurt.flac");
+    set_log_sink({});
   }
 
   /// Samples that are not what they were; expects them to be silence and in one piece.
@@ -171,6 +174,7 @@ TEST(BadRecording, GoesOnBehindADamagedFlacFrameWithSilenceInItsPlace) {
   EXPECT_THAT(middle.hurt.error, AllOf(HasSubstr("damaged at "), HasSubstr("was read as silence"), HasSubstr("FLAC/PCM_16")));
   EXPECT_GT(middle.lost(), 1000);
   EXPECT_LT(middle.lost(), 2 * 16000);  // a frame or two
+  EXPECT_THAT(middle.logged, HasSubstr("could not be decoded were read as silence"));
 }
 
 TEST(BadRecording, KeepsTheTimeOfAFlacWhoseBeginningIsDamaged) {
