@@ -223,6 +223,8 @@ struct PredictResult {
   std::vector<BudgetChange> budget_changes;
 
   std::size_t count(RecordingState state) const;
+  /// False: the journal stays, for --resume.
+  bool complete() const { return !cancelled && !out_of_time && count(RecordingState::failed) == 0; }
 };
 
 /// Scores every recording with every model and writes `formats` and run.json into out_dir.

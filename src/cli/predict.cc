@@ -125,11 +125,9 @@ void print_missing(const PredictResult& result) {
   std::string line = part(RecordingState::failed, "failed") + part(RecordingState::partial, "only in part") +
                      part(RecordingState::cancelled, "not reached");
   line.pop_back();
-  const bool has_journal =
-      result.count(RecordingState::failed) + result.count(RecordingState::cancelled) > 0 || result.out_of_time;
   say(fmt::format("{}incomplete:{} of {} recordings; run.json names each with its reason{}\n",
                   result.cancelled ? "stopped early, output valid but " : "", line, result.recordings.size(),
-                  has_journal ? ", --resume tries again" : ""));
+                  result.complete() ? "" : ", --resume tries again"));
   if (!result.cancelled) return;
   std::size_t named = 0;
   for (const auto& recording : result.recordings) {

@@ -162,8 +162,7 @@ PredictResult predict(const PredictOptions& options) {
                         Collector::row_size(*setup.ensemble), names);
   auto result = run_over(names, setup, options, writer, *journal, std::move(finished), 0);
   result.files.push_back(write_run_record(options, result));
-  const bool complete = !result.cancelled && !result.out_of_time && result.count(RecordingState::failed) == 0;
-  if (complete) journal->remove();
+  if (result.complete()) journal->remove();
   if (options.absolute_time) warn_of_unknown_times(result.recordings);
   return result;
 }

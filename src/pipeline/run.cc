@@ -102,7 +102,17 @@ void Run::fill(PredictResult& result) {
 /// Why the run ended by itself before its time; empty: it did not.
 std::string Run::stop_reason() {
   const std::lock_guard lock(mutex_);
-  return memory_ && stop_reason_.empty() ? memory_->reason() : stop_reason_;
+  return stop_reason_;
+}
+
+/// A run with a budget was promised a complete file, and writes it.
+void Run::end_by_itself(const std::string& reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_reason_ = reason;
+  }
+  (budget_ != nullptr ? out_of_time_ : out_of_memory_) = true;
+  scheduler_.stop();
 }
 
 /// False: this worker ends, so that there is memory for the others.
@@ -111,8 +121,7 @@ bool Run::fits_memory() {
   const auto verdict = memory_->look(Clock::now());
   if (verdict == MemoryGuard::Verdict::go_on) return true;
   if (verdict == MemoryGuard::Verdict::stop) {
-    (budget_ != nullptr ? out_of_time_ : out_of_memory_) = true;
-    scheduler_.stop();
+    end_by_itself(memory_->reason());
   } else if (budget_ != nullptr) {
     budget_->set_workers(memory_->workers());
   }

@@ -63,6 +63,7 @@ class Run {
   void leave_behind(WorkerAtDesk& worker, bool run_ends, const std::vector<std::size_t>& recordings);
   void work(Desk& desk);
   std::string stop_reason();
+  void end_by_itself(const std::string& reason);
   bool fits_memory();
   bool do_next(Desk& desk, Runners& runners, StageTimes& times);
   void perform(Desk& desk, Scheduler::Task& task, Runners& runners, StageTimes& times);

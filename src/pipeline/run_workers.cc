@@ -93,17 +93,15 @@ void Run::leave_behind(WorkerAtDesk& worker, bool run_ends, const std::vector<st
   StageTimes times;
   write_ready(times);
   if (++decoders_left_behind_ < kMostLeftBehind) return start_worker();
-  const std::lock_guard lock(mutex_);
   const auto reason =
       fmt::format("{} recordings could not be read for {:g} s each, the last of them {}; is the disk still there?",
                   decoders_left_behind_, decode_timeout_s(), names_[recordings.at(0)].path.string());
   if (budget_ != nullptr) {
     log(LogLevel::error, "stopping: " + reason);
-    stop_reason_ = reason;
-    out_of_time_ = true;
-  } else if (!failure_) {
-    failure_ = std::make_exception_ptr(Error(ErrorCode::io, reason));
+    return end_by_itself(reason);
   }
+  const std::lock_guard lock(mutex_);
+  if (!failure_) failure_ = std::make_exception_ptr(Error(ErrorCode::io, reason));
   scheduler_.stop();
 }
 
