@@ -170,9 +170,9 @@ struct Opened {
 
 Opened open_recording(const Ensemble& ensemble, std::size_t recording, const RecordingName& name, bool wanted) {
   Opened opened;
+  if (wanted && !name.samples) opened.stamp = stamp_of(name.path);  // before anything of it is read
   opened.began = name.samples ? recording_time_from_name(name.path) : recording_time(name.path);
   if (!wanted) return opened;
-  if (!name.samples) opened.stamp = stamp_of(name.path);
   try {
     opened.source = std::make_unique<RecordingSource>(ensemble, recording, name);
   } catch (const Error& error) {

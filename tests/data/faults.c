@@ -2,6 +2,7 @@
 //   FAULT_FILES      which files are read badly: those whose path holds this text
 //   FAULT_EIO_AFTER  reading them fails with EIO from this byte on
 //   FAULT_HANG_AFTER  reading them never comes back from this byte on
+//   FAULT_SLOW_US    reading them takes so many microseconds more each time
 //   FAULT_SHORT      reads of them give an odd number of bytes, and every third one is interrupted (EINTR)
 //   FAULT_CLOSE      closing what is not open ends the process: with threads it may be what another one has just opened
 //   FAULT_CLOCK_S    the wall clock jumps by so many seconds, back and forth, at every call
@@ -34,6 +35,7 @@ static ssize_t allowed(int fd, size_t count, off_t at) {
   if (!is_bad(fd)) return (ssize_t)count;
   if (getenv("FAULT_HANG_AFTER") != NULL && at >= atoll(getenv("FAULT_HANG_AFTER")))
     for (;;) pause();
+  if (getenv("FAULT_SLOW_US") != NULL) usleep((useconds_t)atoll(getenv("FAULT_SLOW_US")));
   if (getenv("FAULT_SHORT") != NULL && count > 0) {
     const unsigned call = __sync_add_and_fetch(&calls, 1);
     if (call % 3 == 0) {

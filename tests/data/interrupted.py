@@ -1,5 +1,6 @@
 """Runs that are killed at random moments and gone on with, until one gets to its end."""
 
+import os
 import signal
 import subprocess
 import time
@@ -28,13 +29,22 @@ def command(whimbrel, recordings, models, out, *words):
     return [str(whimbrel), *map(str, words)]
 
 
+def pause(process):
+    """Stops a process, all threads of it, until it gets SIGCONT. False: it has ended."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    return process.poll() is None
+
+
 def run_with_kills(words, rng, longest_s, most_kills=60):
     """Starts `words` and kills it after a random time, again and again with --resume; returns the number of kills.
 
     Every start has more time than the last, so that the run gets to its end also where start-up takes the most of it.
     """
     for kills in range(most_kills):
-        process = subprocess.Popen([*words, "--resume"] if kills else words, stderr=subprocess.PIPE, text=True)
+        again = ["--resume"] if kills and "--resume" not in words else []
+        process = subprocess.Popen([*words, *again], stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + rng.uniform(0, longest_s) * 1.1**kills
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.001)

@@ -335,6 +335,11 @@ def slow_model(tmp_path_factory):
     return Network(1).write(tmp_path_factory.mktemp("slow"), "slow", slow=2)
 
 
+@pytest.fixture(scope="module")
+def slowest_model(tmp_path_factory):
+    return Network(1).write(tmp_path_factory.mktemp("slowest"), "slowest", slow=150)
+
+
 @contextlib.contextmanager
 def started(whimbrel, model, inputs, out, *words, **options):
     """The command under way."""
@@ -353,9 +358,9 @@ def wait_for(path, process):
         time.sleep(0.01)
 
 
-def test_an_output_folder_that_is_removed_during_the_run(faults, slow_model, hour, tmp_path):
+def test_an_output_folder_that_is_removed_during_the_run(faults, slowest_model, hour, tmp_path):
     out = tmp_path / "out"
-    with started(faults.whimbrel, slow_model, hour, out) as process:
+    with started(faults.whimbrel, slowest_model, hour, out) as process:
         wait_for(out / "a_short.wav.selections.txt", process)
         out.rename(tmp_path / "moved")
         shutil.rmtree(tmp_path / "moved")
@@ -433,7 +438,8 @@ PHASES = ["start-up", "decoding", "inference", "writing"]
 def test_a_signal_ends_a_run_cleanly_within_2_seconds(faults, slow_model, hour, tmp_path, number, phase):
     out = tmp_path / "out"
     model = slow_model if phase == "inference" else faults.model
-    with started(faults.whimbrel, model, hour, out) as process:
+    slow = {"FAULT_FILES": "b_hour", "FAULT_SLOW_US": 5000} if phase == "decoding" else {}
+    with started(faults.whimbrel, model, hour, out, env=build_shim(tmp_path)(**slow)) as process:
         if phase == "start-up":
             wait_for(out, process)  # made before the sessions are opened
         else:
@@ -465,11 +471,6 @@ def test_a_signal_ends_a_run_cleanly_within_2_seconds(faults, slow_model, hour, 
 def rows_of_index(out, name):
     with (out / "scores.index.csv").open() as file:
         return sum(1 for row in csv.DictReader(file) if os.path.basename(row["file"]) == name)
-
-
-@pytest.fixture(scope="module")
-def slowest_model(tmp_path_factory):
-    return Network(1).write(tmp_path_factory.mktemp("slowest"), "slowest", slow=60)
 
 
 @pytest.mark.parametrize(

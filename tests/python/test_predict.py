@@ -220,7 +220,8 @@ def test_ctrl_c_leaves_valid_output_and_says_what_is_missing(whimbrel, model, tm
         "1",
     ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.5)
+    while process.poll() is None and not (out / ".whimbrel-journal").exists():
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 1

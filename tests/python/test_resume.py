@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(__import__("pathlib").Path(__file__).parents[1] / "data"))
-from interrupted import RECORDINGS, command, make_job, run_with_kills
+from interrupted import RECORDINGS, command, make_job, pause, run_with_kills
 from small_networks import Network, files_of, write_plan, write_recording
 
 JOURNAL = ".whimbrel-journal"
@@ -35,22 +35,27 @@ class Job:
         assert done.returncode == code, done.stderr
         return done
 
-    def interrupted(self, out, share=0.6, how=signal.SIGKILL):
-        """Ends a run after a part of its time, until one has finished a recording or more, but not all."""
-        for _ in range(20):
-            process = subprocess.Popen(self.words(out), stderr=subprocess.DEVNULL)
-            time.sleep(share * self.took_s)
-            process.send_signal(how)
-            process.wait()
-            if (out / JOURNAL).exists() and (out / JOURNAL).stat().st_size > 5000:
-                return
-            share = share * 1.1 if process.returncode else share * 0.9
-        raise AssertionError("no run was ended in its midst")
+    def interrupted(self, out, *words, how=signal.SIGKILL):
+        """Ends a run that has finished a recording or more, but not all."""
+        process = subprocess.Popen(self.words(out, *words), stderr=subprocess.DEVNULL)
+        while pause(process) and len(finished_recordings(out, self.recordings)) < 5:
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.005)
+        assert len(finished_recordings(out, self.recordings)) < RECORDINGS - 5, "no run was ended in its midst"
+        process.send_signal(how)
+        process.send_signal(signal.SIGCONT)
+        process.wait()
 
 
 @pytest.fixture(scope="module")
 def job(whimbrel, tmp_path_factory):
     return Job(whimbrel, tmp_path_factory.mktemp("resume"))
+
+
+def finished_recordings(out, recordings):
+    """Those in the journal."""
+    journal = (out / JOURNAL).read_bytes() if (out / JOURNAL).exists() else b""
+    return [path for path in sorted(recordings.iterdir()) if str(path).encode() + b"\0{" in journal]
 
 
 def record_of(out):
@@ -107,7 +112,8 @@ def test_ranks_and_cascades_go_on_too(whimbrel, job, tmp_path):
     for words in (["--mean", "rank"], ["--mean", "rank", "--tta-shift", "0.5"]):
         out, whole = tmp_path / "".join(words) / "out", tmp_path / "".join(words) / "whole"
         job.run(whole, *words)
-        assert run_with_kills(job.words(out, *words), np.random.default_rng(5), 0.8 * job.took_s)
+        job.interrupted(out, *words)
+        run_with_kills(job.words(out, *words, "--resume"), np.random.default_rng(5), 0.8 * job.took_s)
         assert files_of(out) == files_of(whole)
     cascade = {"gate": 0, "threshold": 0.5, "slope": 1.0, "offset": 0.0}
     plan = write_plan(tmp_path / "plan.toml", job.models, [1, 1], record_of(job.folder / "whole"), cascade)
@@ -188,9 +194,7 @@ def test_changed_settings_are_refused(mine):
 
 def scored_recording(mine):
     """One that the interrupted run has finished."""
-    journal = (mine.folder / "out" / JOURNAL).read_bytes()
-    found = [path for path in sorted(mine.recordings.iterdir()) if str(path).encode() + b"\0{" in journal]
-    return found[0]
+    return finished_recordings(mine.folder / "out", mine.recordings)[0]
 
 
 def test_a_changed_recording_is_refused_or_scored_anew(mine):
@@ -244,9 +248,11 @@ def test_a_torn_journal_gives_what_is_whole_in_it(mine):
 
 def test_two_runs_may_not_write_into_one_folder(job, tmp_path):
     first = subprocess.Popen(job.words(tmp_path / "out"), stderr=subprocess.DEVNULL)
-    while first.poll() is None and not (tmp_path / "out" / JOURNAL).exists():
-        time.sleep(0.001)
+    while pause(first) and not (tmp_path / "out" / JOURNAL).exists():
+        first.send_signal(signal.SIGCONT)
+        time.sleep(0.005)
     done = subprocess.run(job.words(tmp_path / "out"), capture_output=True, text=True)
+    first.send_signal(signal.SIGCONT)
     assert first.wait() == 0
     assert done.returncode == 2 and "another run writes into this folder" in done.stderr
     assert files_of(tmp_path / "out") == job.whole
