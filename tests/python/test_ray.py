@@ -109,10 +109,10 @@ def node_of(log):
 
 
 def when(condition, act):
-    """Does `act` in a thread as soon as `condition` holds."""
+    """Does `act` in a thread as soon as `condition` holds, which may take minutes on a busy machine: Ray is polite."""
 
     def wait():
-        for _ in range(6000):
+        for _ in range(30_000):
             if condition():
                 act()
                 return
@@ -174,7 +174,8 @@ def test_a_job_that_was_killed_is_resumed(cluster, field, model, expected, tmp_p
     out, log = tmp_path / "out", tmp_path / "log"
     words = [cluster.address, field, model, out, log]
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, *map(str, words)], stderr=subprocess.DEVNULL)
-    kill = when(lambda: len(list((out / "checkpoint").glob("*.parquet"))) >= 3 or driver.poll() is not None, driver.kill)
+    noted = lambda: [path for path in (out / "checkpoint").glob("*.parquet") if ".pending" not in path.name]  # noqa: E731
+    kill = when(lambda: len(noted()) >= 3 or driver.poll() is not None, driver.kill)
     kill.join()
     assert driver.wait() == -9
     read_before = log.read_text().splitlines()
