@@ -17,6 +17,9 @@ constexpr double kTuningShare = 0.02;   // of a time budget, for all models toge
 constexpr double kGainOfShift = 0.1;    // an augmented copy is dropped before any model is
 constexpr double kCostOfByte_s = 1e-9;  // networks of this field: 20 MB take about 20 ms a window
 constexpr double kMostOfBudgetToStart = 0.4;
+/// Whatever a model's size, opening it takes as long as so many bytes of weights more: ONNX Runtime opened the smallest of
+/// eight networks in 40 ms and took 6 ms for each MB of the others, of up to 211 MB; OpenVINO 70 ms and 6 ms.
+constexpr double kBytesOfAnyModel = 8e6;
 
 /// The member whose embeddings are written: the first that has some and scores every window.
 /// @throws Error{invalid_argument} without one
@@ -160,7 +163,7 @@ void open_sessions(Ensemble& ensemble, const PredictOptions& options, int worker
     const auto begin = Clock::now();
     const double elapsed_s = seconds_between(options.start, begin);
     auto& member = ensemble.members[m];
-    const double own_bytes = bytes_of(member);
+    const double own_bytes = kBytesOfAnyModel + bytes_of(member);
     const double expected_s = needed ? 0 : elapsed_s + open_s * own_bytes / bytes;
     if (!needed && options.budget_s > 0 && expected_s > options.budget_s * kMostOfBudgetToStart) {
       log(LogLevel::warning,

@@ -205,6 +205,22 @@ def test_a_slow_member_is_dropped_so_that_all_windows_are_scored(whimbrel, long,
     assert (is_quick ^ is_both).all() and is_quick.any()
 
 
+def test_a_member_that_takes_too_long_to_open_is_left_out(whimbrel, short, network, models, tmp_path):
+    """By the size of its file, as no more is known of it. Here it is a hole, which no engine would open."""
+    huge = Network(2).write(tmp_path / "model", "huge")
+    with huge.with_suffix(".onnx").open("ab") as file:
+        file.write(b"\xc2\x3e\x80\x80\x80\x80\x04")  # a field that ONNX does not know, of 1 GB
+        file.truncate(file.tell() + (1 << 30))
+    words = ["--format", "npy", "--budget", "12s"]
+    done = predict(whimbrel, short, [models["slow"], huge], tmp_path / "out", *words)
+    assert done.returncode == 0, done.stderr
+    assert "huge: left out, as opening it would end" in done.stderr and "huge was not opened" in done.stderr
+    record = record_of(tmp_path / "out")
+    assert [model.get("opened", True) for model in record["models"]] == [True, False]
+    assert predict(whimbrel, short, [models["slow"]], tmp_path / "alone", "--format", "npy").returncode == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "out/scores.npy"), np.load(tmp_path / "alone/scores.npy"))
+
+
 def test_smoothed_scores_are_filled_with_the_mean_of_what_is_written(whimbrel, long, models, tmp_path):
     words = ["--format", "npy", "--smooth", "1,2,1", "--prior", "max", "--budget", f"{BUDGET_S}s", *THREADS]
     assert predict(whimbrel, long, [models["slow"]], tmp_path, *words).returncode == 1
