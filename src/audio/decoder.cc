@@ -58,7 +58,12 @@ std::int64_t zero_non_finite(std::span<float> samples) {
 }
 
 void downmix(std::span<const float> interleaved, int channels, std::span<float> mono) {
-  if (channels == 2) {  // the common case, in a form that vectorizes
+  // The common cases, in a form that vectorizes.
+  if (channels == 1) {
+    std::ranges::copy(interleaved.first(mono.size()), mono.begin());
+    return;
+  }
+  if (channels == 2) {
     for (std::size_t i = 0; i < mono.size(); ++i) mono[i] = (interleaved[2 * i] + interleaved[2 * i + 1]) * 0.5f;
     return;
   }
