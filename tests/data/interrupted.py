@@ -29,12 +29,19 @@ def command(whimbrel, recordings, models, out, *words):
     return [str(whimbrel), *map(str, words)]
 
 
-def pause(process):
-    """Stops a process, all threads of it, until it gets SIGCONT. False: it has ended."""
-    if process.poll() is None:
+def pause_when(process, condition):
+    """Stops a process, all threads of it, where `condition()` holds of what it has done, until it gets SIGCONT.
+
+    False: it has ended before.
+    """
+    while process.poll() is None:
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-    return process.poll() is None
+        if process.poll() is None and condition():
+            return True
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.005)
+    return False
 
 
 def run_with_kills(words, rng, longest_s, most_kills=60):

@@ -451,9 +451,6 @@ def test_a_signal_ends_a_run_cleanly_within_2_seconds(faults, slow_model, hour, 
         _, stderr = process.communicate(timeout=60)
         took_s = time.monotonic() - begin
     assert took_s < 2  # the bound that is promised
-    if phase == "start-up" and process.returncode == 3:  # a machine so busy that the model was not open a second later
-        assert "stopped before the first recording; nothing was written" in stderr and not list(out.iterdir())
-        return
     states = ledger(out)
     rows = {name: rows_of_index(out, name) for name in states}
     assert nothing_temporary(out)

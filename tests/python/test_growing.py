@@ -6,13 +6,12 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
 from faults import build_shim
-from interrupted import pause
+from interrupted import pause_when
 from small_networks import Network, write_recording
 
 
@@ -27,7 +26,8 @@ def test_a_recording_that_changes_while_it_is_read_is_partial(whimbrel, tmp_path
     words += ["--engine", "onnxruntime", "--batch", "1", "--threads", "2"]
     slow = build_shim(tmp_path)(FAULT_FILES=changing, FAULT_SLOW_US=5000)
     process = subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True, env=slow)
-    pause_while_reading(process, changing, part)
+    size, (least, most) = changing.stat().st_size, part
+    assert pause_when(process, lambda: any(least <= at / size < most for at in places_in(process.pid, changing)))
     if how == "grows":
         with changing.open("ab") as file:
             file.write(bytes(100_000))
@@ -42,17 +42,6 @@ def test_a_recording_that_changes_while_it_is_read_is_partial(whimbrel, tmp_path
     assert ledger["a.wav"]["windows"] == 10
     assert ledger["b.wav"]["windows"] == 200 or (how, part[0], ledger["b.wav"]["windows"]) == ("is replaced", 0, 5)
     assert "b.wav: changed while it was read" in ledger["b.wav"]["error"] and ledger["b.wav"]["error"] in errors
-
-
-def pause_while_reading(process, path, part):
-    """Stops the process when it has read a part of the file that is between these two."""
-    least, most = part
-    while pause(process):
-        if any(least <= at / path.stat().st_size < most for at in places_in(process.pid, path)):
-            return
-        process.send_signal(signal.SIGCONT)
-        time.sleep(0.01)
-    raise AssertionError(f"{path} was read before it could be stopped: {process.communicate()[1]}")
 
 
 def places_in(pid, path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(__import__("pathlib").Path(__file__).parents[1] / "data"))
-from interrupted import RECORDINGS, command, make_job, pause, run_with_kills
+from interrupted import RECORDINGS, command, make_job, pause_when, run_with_kills
 from small_networks import Network, files_of, write_plan, write_recording
 
 JOURNAL = ".whimbrel-journal"
@@ -38,9 +38,7 @@ class Job:
     def interrupted(self, out, *words, how=signal.SIGKILL):
         """Ends a run that has finished a recording or more, but not all."""
         process = subprocess.Popen(self.words(out, *words), stderr=subprocess.DEVNULL)
-        while pause(process) and len(finished_recordings(out, self.recordings)) < 5:
-            process.send_signal(signal.SIGCONT)
-            time.sleep(0.005)
+        assert pause_when(process, lambda: len(finished_recordings(out, self.recordings)) >= 5)
         assert len(finished_recordings(out, self.recordings)) < RECORDINGS - 5, "no run was ended in its midst"
         process.send_signal(how)
         process.send_signal(signal.SIGCONT)
@@ -248,9 +246,7 @@ def test_a_torn_journal_gives_what_is_whole_in_it(mine):
 
 def test_two_runs_may_not_write_into_one_folder(job, tmp_path):
     first = subprocess.Popen(job.words(tmp_path / "out"), stderr=subprocess.DEVNULL)
-    while pause(first) and not (tmp_path / "out" / JOURNAL).exists():
-        first.send_signal(signal.SIGCONT)
-        time.sleep(0.005)
+    assert pause_when(first, (tmp_path / "out" / JOURNAL).exists)
     done = subprocess.run(job.words(tmp_path / "out"), capture_output=True, text=True)
     first.send_signal(signal.SIGCONT)
     assert first.wait() == 0
